@@ -1,0 +1,17 @@
+"""The policies by name. A new one is a file beside this one and a row here."""
+
+from guard.policies.base import Policy
+from guard.registry import Registry
+
+POLICIES: Registry[Policy] = Registry(
+    "policy",
+    Policy,  # type: ignore[type-abstract]  # the base is only compared against
+    {
+        "observe": "guard.policies.observe:Observe",
+        "shuffle": "guard.policies.shuffle:Shuffle",
+        "label-only": "guard.policies.label_only:LabelOnly",
+        "top-k": "guard.policies.top_k:TopK",
+        "rounding": "guard.policies.rounding:Rounding",
+        "refuse": "guard.policies.refuse:Refuse",
+    },
+)
