@@ -4,7 +4,6 @@ Format version 1. `write_bundle` writes beside its target and renames, so a bund
 nothing that it reads: names may not lead out of the folder, the hash must match, and the model may not refer to other files.
 """
 
-import os
 import shutil
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
-from guard.settings import explain
+from guard.settings import explain, keys_of
 
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
@@ -32,16 +31,13 @@ class _Frozen(BaseModel):
 
 
 class InputSpec(_Frozen):
-    """The victim's input: `shape` is one row's, in the graph's own layout; values are `scale` * pixel + nothing.
-
-    `step` is the smallest difference in the input that counts as another image: one grey level.
-    """
+    """The victim's input: `shape` is one row's, in the graph's own layout; the graph takes (grey level * scale - mean) / std."""
 
     name: str
     shape: tuple[int, ...]
     layout: Literal["NCHW", "NHWC"]
-    scale: float  # what one grey level of uint8 becomes: 1/255 where the graph takes 0..1, 1.0 where it takes 0..255
-    mean: tuple[float, ...] = (0.0,)  # after scaling, a channel: subtracted before the graph; zeros where it normalises itself
+    scale: float  # 1/255 where the graph takes 0..1, 1.0 where it takes 0..255
+    mean: tuple[float, ...] = (0.0,)  # one for all channels, or one a channel; 0 and 1 where the graph normalises itself
     std: tuple[float, ...] = (1.0,)
 
 
@@ -103,3 +99,88 @@ class Bundle:
 
     manifest: Manifest
     model: bytes
+
+
+def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool = False) -> None:
+    """Write a whole bundle or nothing; BundleError if the folder exists and `force` was not given.
+
+    With `force` only a folder that holds a bundle is replaced: a slip of the hand must not delete somebody's images.
+    """
+    if folder.exists():
+        if not force:
+            raise BundleError(f"{folder} exists; give another folder, or --force to replace the bundle there")
+        if any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+            raise BundleError(f"{folder} exists and holds no {MANIFEST}, so it is not a bundle and is not replaced")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        (fresh / MODEL).write_bytes(model)
+        (fresh / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        fresh.chmod(0o755)
+        old = Path(mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        if folder.exists():
+            folder.rename(old / "bundle")  # aside, not deleted: a reader never meets half a bundle
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:  # Ctrl-C as well
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle; BundleError says what is missing, altered, too large, too new, or leads elsewhere."""
+    manifest = _read_manifest(folder / MANIFEST)
+    model = _read_model(folder, manifest.model)
+    found = sha256(model).hexdigest()
+    if found != manifest.sha256:
+        raise BundleError(
+            f"{folder / manifest.model} does not match its manifest (sha256 {found[:12]}..., "
+            f"expected {manifest.sha256[:12]}...); copy the bundle again, or make it anew with `knockguard protect`"
+        )
+    if n := external_files(model):
+        raise BundleError(f"the model refers to {n} tensors in other files; a bundle's model holds all of its weights")
+    _check_sense(manifest)
+    return Bundle(manifest, model)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path} has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BundleError(
+            f"no bundle at {path.parent}: cannot read {path.name} ({error.strerror}); make one with `knockguard protect`"
+        ) from None
+    except UnicodeDecodeError:
+        raise BundleError(f"{path} is no text file; make the bundle anew with `knockguard protect`") from None
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{path}: {explain(error, keys_of(Manifest))}") from None
+
+
+def _read_model(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"the manifest's model {name!r} leads out of the bundle; a bundle holds all of its files")
+    try:
+        if (size := path.stat().st_size) > MAX_MODEL_BYTES:
+            raise BundleError(f"{path} has {size} bytes; a model has at most {MAX_MODEL_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read the bundle's model {name!r} ({error.strerror}); copy the bundle again") from None
+
+
+def _check_sense(manifest: Manifest) -> None:
+    names = [d.name for d in manifest.detectors]
+    if len(set(names)) != len(names):
+        raise BundleError(f"the manifest names a detector twice: {', '.join(names)}")
+    if manifest.detector not in names:
+        raise BundleError(
+            f"the manifest's detector {manifest.detector!r} is none of its detectors: {', '.join(names) or 'it has none'}"
+        )
+    if len(manifest.input.shape) != 3 or min(manifest.input.shape) < 1:
+        raise BundleError(f"the manifest's input shape is {manifest.input.shape}; it must be three positive numbers")
+    if not manifest.input.scale > 0 or not all(s > 0 for s in manifest.input.std):
+        raise BundleError("the manifest's input scale and std must be greater than 0")

@@ -24,6 +24,6 @@ class ApplyTo(StrEnum):
 class Action(StrEnum):
     """What is decided for one row. A closed set: it is a metric label."""
 
-    PASS = "pass"  # the victim's own answer
+    ANSWER = "answer"  # the victim's own answer
     ALTER = "alter"  # the policy's answer
     REFUSE = "refuse"  # no answer

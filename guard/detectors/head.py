@@ -161,9 +161,7 @@ class HeadBuilder:
         """The k largest values of each row of a (n, m) value, in falling order, as (n, k)."""
         return self._node("TopKValues", a, k=k)
 
-    def _node(
-        self, op: str, *inputs: Value | Array, axes: tuple[int, ...] | None = None, **attributes: Any
-    ) -> Value:
+    def _node(self, op: str, *inputs: Value | Array, axes: tuple[int, ...] | None = None, **attributes: Any) -> Value:
         names = tuple(Value(a) if isinstance(a, str) else self.constant(a) for a in inputs)
         output = Value(f"value{len(self._operations)}")
         self._operations.append(Operation(op, names, output, tuple(sorted(attributes.items())), axes))

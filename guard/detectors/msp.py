@@ -11,7 +11,8 @@ from guard.detectors.head import Head, HeadBuilder
 class Msp(Detector):
     """Minus the largest probability.
 
-    Score: -1 to -1/k, no unit; nothing is fitted. Source: Hendrycks and Gimpel 2017, section 3; a baseline of Atli et al., table 4.
+    Score: -1 to -1/k, no unit; nothing is fitted. Source: Hendrycks and Gimpel 2017, section 3; a baseline in
+    Atli et al., table 4.
     """
 
     name: ClassVar[str] = "msp"
