@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from guard.calibration import Threshold
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
 from guard.settings import explain, keys_of
@@ -41,21 +42,11 @@ class InputSpec(_Frozen):
     std: tuple[float, ...] = (1.0,)
 
 
-class ThresholdSpec(_Frozen):
-    """A calibrated threshold, as `guard.calibration.Threshold`: flagged when score > value."""
-
-    value: float
-    target_fpr: Annotated[float, Field(gt=0, lt=1)]
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    n: Annotated[int, Field(ge=1)]
-    expected_fpr: Annotated[float, Field(ge=0, lt=1)]
-
-
 class DetectorSpec(_Frozen):
     """One column of the graph's `scores` output."""
 
     name: Name
-    threshold: ThresholdSpec
+    threshold: Threshold
 
 
 class PolicySpec(_Frozen):

@@ -8,8 +8,10 @@ asked confidence: not just on average, but for 99 of 100 calibration sets.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from guard.errors import CalibrationError
 from guard.types import Bools, Floats
@@ -19,11 +21,13 @@ from guard.types import Bools, Floats
 class Threshold:
     """A row is flagged when its score is greater than `value`; `expected_fpr` is the mean of the Beta above."""
 
-    value: float
-    target_fpr: float
-    confidence: float
-    n: int
-    expected_fpr: float
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # it is read from manifests as it is
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    target_fpr: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    n: Annotated[int, Field(ge=1)]
+    expected_fpr: Annotated[float, Field(ge=0, lt=1)]
 
     def flags(self, scores: Floats) -> Bools:
         """Return (n,) booleans. A score that is not a number is flagged: an unknown is no friend."""

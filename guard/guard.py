@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from guard.bundle import Manifest
-from guard.calibration import Threshold
 from guard.errors import ConfigError
 from guard.policies.base import Policy, Rows
 from guard.rowkey import row_keys
@@ -35,8 +34,7 @@ class Guard:
                 f"policy {policy.name!r} needs a secret; make one with `knockguard secret PATH` and give --secret-file PATH"
             )
         names = [d.name for d in manifest.detectors]
-        spec = manifest.detectors[names.index(manifest.detector)].threshold
-        self.threshold = Threshold(spec.value, spec.target_fpr, spec.confidence, spec.n, spec.expected_fpr)
+        self.threshold = manifest.detectors[names.index(manifest.detector)].threshold
         self.policy = policy
         self.apply_to = apply_to
         self.detector = manifest.detector

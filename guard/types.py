@@ -1,7 +1,7 @@
 """The few types that every room shares."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,3 +27,9 @@ class Action(StrEnum):
     ANSWER = "answer"  # the victim's own answer
     ALTER = "alter"  # the policy's answer
     REFUSE = "refuse"  # no answer
+
+
+class Reporter(Protocol):
+    """Progress of long work: called with how much is done and how much there is."""
+
+    def __call__(self, done: int, total: int, /) -> None: ...

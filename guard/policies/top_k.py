@@ -29,11 +29,12 @@ class TopK(Policy):
     def answer(self, rows: Rows) -> Floats:
         """Return (n, n_classes) float32; with k >= n_classes the answer is the victim's own."""
         probabilities = rows.probabilities
-        n_rest = probabilities.shape[1] - self.k
-        if n_rest <= 0:
-            return probabilities.copy()
-        rest = probabilities.argsort(axis=1, kind="stable")[:, :n_rest]
         answers = probabilities.copy()
-        mean = np.take_along_axis(probabilities, rest, axis=1).mean(axis=1, keepdims=True)
-        np.put_along_axis(answers, rest, np.broadcast_to(mean, rest.shape), axis=1)
+        if self.k >= probabilities.shape[1]:
+            return answers
+        order = (-probabilities).argsort(axis=1, kind="stable")  # of equal ones the first is kept, as argmax would
+        rest = np.take_along_axis(probabilities, order[:, self.k :], axis=1)
+        # A mean of equal numbers can come out one rounding step above them, and would outrank what was kept.
+        share = np.minimum(rest.mean(axis=1), rest[:, 0])
+        np.put_along_axis(answers, order[:, self.k :], share[:, None], axis=1)
         return answers

@@ -1,0 +1,124 @@
+"""Bundles: whole or not there, and nothing in one is trusted."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from guard.bundle import Manifest, load_bundle, write_bundle
+from guard.errors import BundleError
+from guard.onnx_wire import external_files
+
+
+def tiny_model(*, external: str | None = None, nested: bool = False) -> bytes:
+    weight = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
+    if external:
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value=external)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    inits = [weight]
+    if nested:
+        node, inits = helper.make_node("Constant", [], ["y"], value=weight), []
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph([node], "g", [info("x", TensorProto.FLOAT, ["n", 2])], [info("y", TensorProto.FLOAT, None)], inits)
+    return helper.make_model(graph).SerializeToString()
+
+
+def bundle(manifest: Manifest, model: bytes) -> Manifest:
+    return manifest.model_copy(update={"sha256": sha256(model).hexdigest()})
+
+
+def test_written_bundle_reads_back(tmp_path: Path, manifest: Manifest) -> None:
+    model = tiny_model()
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    loaded = load_bundle(tmp_path / "b")
+    assert loaded.model == model
+    assert loaded.manifest == bundle(manifest, model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
+
+
+def test_altered_model_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+    model = tiny_model()
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    path = tmp_path / "b" / "model.onnx"
+    path.write_bytes(model[:-1] + bytes([model[-1] ^ 1]))
+    with pytest.raises(BundleError, match="does not match its manifest"):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_external_data_is_refused(tmp_path: Path, manifest: Manifest, nested: bool) -> None:
+    model = tiny_model(external="../weights.bin", nested=nested)
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    with pytest.raises(BundleError, match="1 tensors in other files"):
+        load_bundle(tmp_path / "b")
+
+
+def test_wire_walk_agrees_with_onnx() -> None:
+    assert external_files(tiny_model()) == 0
+    onnx.load_model_from_string(tiny_model())
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/hostname", "link.onnx"])
+def test_model_outside_the_bundle_is_refused(tmp_path: Path, manifest: Manifest, name: str) -> None:
+    model = tiny_model()
+    (tmp_path / "model.onnx").write_bytes(model)
+    folder = tmp_path / "b"
+    write_bundle(folder, manifest=bundle(manifest, model).model_copy(update={"model": name}), model=model)
+    (folder / "link.onnx").symlink_to(tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match="leads out of the bundle"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"detector": "knn"}, "'knn' is none of its detectors"),
+        ({"detectors": []}, "it has none"),
+        ({"format_version": 2}, "format_version"),
+        ({"detecter": "msp"}, "detecter: there is no such key; did you mean 'detector'"),
+    ],
+)
+def test_senseless_manifests_are_refused(tmp_path: Path, manifest: Manifest, change: dict[str, object], message: str) -> None:
+    import json
+
+    model = tiny_model()
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    path = tmp_path / "b" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(BundleError, match=message):
+        load_bundle(tmp_path / "b")
+
+
+def test_missing_and_broken_bundles_are_named(tmp_path: Path, manifest: Manifest) -> None:
+    with pytest.raises(BundleError, match=r"no bundle at .*knockguard protect"):
+        load_bundle(tmp_path / "none")
+    (tmp_path / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        load_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BundleError, match="no text file"):
+        load_bundle(tmp_path)
+
+
+def test_existing_folder_is_replaced_only_when_told_and_only_if_it_is_a_bundle(tmp_path: Path, manifest: Manifest) -> None:
+    model = tiny_model()
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    with pytest.raises(BundleError, match="--force"):
+        write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model, force=True)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
+    with pytest.raises(BundleError, match="not a bundle and is not replaced"):
+        write_bundle(tmp_path / "photos", manifest=bundle(manifest, model), model=model, force=True)
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+@pytest.mark.parametrize("content", [b"not onnx at all", b"\x3a\xff\xff\xff\xff\x0f", b"\x80" * 12, b"\x08"])
+def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
+    with pytest.raises(BundleError):
+        external_files(content)

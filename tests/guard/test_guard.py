@@ -1,0 +1,78 @@
+"""Decisions: who is flagged, what they get, and that nothing else changes."""
+
+import numpy as np
+import pytest
+
+from guard.bundle import Manifest
+from guard.errors import ConfigError
+from guard.guard import Guard
+from guard.policies.registry import POLICIES
+from guard.secret import Secret
+from guard.types import Action, ApplyTo
+
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], np.float32)
+SCORES = np.array([[0.9, -0.9], [0.1, -0.1], [np.nan, -0.9]], np.float32)
+SECRET = Secret(bytes(32), "id")
+INPUTS = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
+
+
+def guard(manifest: Manifest, policy: str, apply_to: ApplyTo = ApplyTo.FLAGGED) -> Guard:
+    return Guard(manifest, POLICIES.get(policy)(), apply_to=apply_to, secret=SECRET)
+
+
+def test_only_flagged_rows_are_altered_and_the_named_detector_decides(manifest: Manifest) -> None:
+    decision = guard(manifest, "label-only").decide(PROBABILITIES, SCORES)
+    assert decision.flagged.tolist() == [True, False, True]
+    assert decision.actions == (Action.ALTER, Action.ANSWER, Action.ALTER)
+    np.testing.assert_array_equal(decision.answers[1], PROBABILITIES[1])
+    np.testing.assert_array_equal(decision.answers[0], [1, 0, 0])
+    np.testing.assert_array_equal(decision.score, SCORES[:, 0])
+
+    other = guard(manifest.model_copy(update={"detector": "msp"}), "label-only").decide(PROBABILITIES, SCORES)
+    assert other.flagged.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("apply_to", "n_altered"), [(ApplyTo.ALL, 3), (ApplyTo.FLAGGED, 2), (ApplyTo.NOBODY, 0)])
+def test_apply_to_says_which_rows_change_and_flags_stay(manifest: Manifest, apply_to: ApplyTo, n_altered: int) -> None:
+    decision = guard(manifest, "label-only", apply_to).decide(PROBABILITIES, SCORES)
+    assert decision.actions.count(Action.ALTER) == n_altered
+    assert decision.flagged.tolist() == [True, False, True]
+
+
+def test_observe_flags_and_alters_nothing(manifest: Manifest) -> None:
+    decision = guard(manifest, "observe").decide(PROBABILITIES, SCORES)
+    assert set(decision.actions) == {Action.ANSWER}
+    np.testing.assert_array_equal(decision.answers, PROBABILITIES)
+
+
+def test_refused_rows_are_marked(manifest: Manifest) -> None:
+    decision = guard(manifest, "refuse").decide(PROBABILITIES, SCORES)
+    assert decision.actions == (Action.REFUSE, Action.ANSWER, Action.REFUSE)
+    np.testing.assert_allclose(decision.answers[0], 1 / 3)
+
+
+def test_shuffle_needs_a_secret_unless_it_stands_on_nobody(manifest: Manifest) -> None:
+    shuffle = POLICIES.get("shuffle")()
+    with pytest.raises(ConfigError, match="needs a secret"):
+        Guard(manifest, shuffle, apply_to=ApplyTo.FLAGGED)
+    assert Guard(manifest, shuffle, apply_to=ApplyTo.NOBODY).keys(INPUTS) == ()
+
+
+def test_a_row_alone_and_in_a_batch_gets_the_same_answer(manifest: Manifest) -> None:
+    g = guard(manifest, "shuffle", ApplyTo.ALL)
+    together = g.decide(PROBABILITIES, SCORES, g.keys(INPUTS)).answers
+    for i in range(3):
+        alone = g.decide(PROBABILITIES[i : i + 1], SCORES[i : i + 1], g.keys(INPUTS[i : i + 1])).answers
+        np.testing.assert_array_equal(alone[0], together[i])
+
+
+def test_empty_batch_is_answered(manifest: Manifest) -> None:
+    g = guard(manifest, "shuffle")
+    decision = g.decide(PROBABILITIES[:0], SCORES[:0], g.keys(INPUTS[:0]))
+    assert decision.answers.shape == (0, 3)
+    assert decision.actions == ()
+
+
+def test_graph_that_does_not_fit_its_manifest_is_told(manifest: Manifest) -> None:
+    with pytest.raises(ConfigError, match="do not belong together"):
+        guard(manifest, "observe").decide(PROBABILITIES, SCORES[:, :1])

@@ -1,0 +1,141 @@
+"""The contract of every policy, held to what its traits promise."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.errors import ConfigError
+from guard.policies.base import Policy, Rows
+from guard.policies.registry import POLICIES
+from guard.settings import from_options
+from guard.types import Floats
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: a policy and the options to test it with."""
+
+    name: str
+    options: dict[str, int] = field(default_factory=dict)
+
+    def build(self) -> Policy:
+        return from_options(POLICIES.get(self.name), self.options, what=self.name)
+
+
+CASES = [
+    Case("observe"),
+    Case("shuffle"),
+    Case("label-only"),
+    Case("top-k"),
+    Case("top-k", {"k": 1}),
+    Case("rounding"),
+    Case("rounding", {"decimals": 1}),
+    Case("refuse"),
+]
+cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join([c.name, *map(str, c.options.values())]))
+
+
+def test_every_registered_policy_is_in_the_table() -> None:
+    assert {case.name for case in CASES} == set(POLICIES)
+
+
+@st.composite
+def some_rows(draw: st.DrawFn) -> Rows:
+    n, k = draw(st.integers(0, 6)), draw(st.integers(2, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    logits = rng.normal(size=(n, k)) * draw(st.sampled_from([0.0, 0.1, 3.0, 60.0]))
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-1e9))
+    return Rows((exp / exp.sum(axis=1, keepdims=True)).astype(np.float32), [rng.bytes(32) for _ in range(n)])
+
+
+def answer(policy: Policy, rows: Rows) -> Floats:
+    before = rows.probabilities.copy()
+    answers = policy.answer(rows)
+    np.testing.assert_array_equal(rows.probabilities, before, err_msg="a policy wrote into its input")
+    assert answers.shape == before.shape
+    assert answers.dtype == np.float32
+    assert not np.shares_memory(answers, rows.probabilities)
+    return answers
+
+
+@cases
+@settings(max_examples=60, deadline=None)
+@given(rows=some_rows())
+def test_rows_sum_to_one_and_are_probabilities(case: Case, rows: Rows) -> None:
+    answers = answer(case.build(), rows)
+    np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-5)
+    assert (answers >= 0).all()
+
+
+@cases
+@settings(max_examples=60, deadline=None)
+@given(rows=some_rows())
+def test_traits_hold(case: Case, rows: Rows) -> None:
+    policy = case.build()
+    answers = answer(policy, rows)
+    moved = np.abs(answers - rows.probabilities).sum(axis=1)
+    assert (moved <= policy.traits.l1_budget + 1e-5).all()
+    if policy.traits.keeps_top_label:
+        top = rows.probabilities.argmax(axis=1)
+        held = np.take_along_axis(answers, top[:, None], axis=1)[:, 0]
+        np.testing.assert_array_equal(held, answers.max(axis=1, initial=0.0), err_msg="the top label lost its place")
+
+
+@cases
+@settings(max_examples=40, deadline=None)
+@given(rows=some_rows())
+def test_rows_are_independent_and_repeatable(case: Case, rows: Rows) -> None:
+    policy = case.build()
+    together = answer(policy, rows)
+    alone = [answer(policy, Rows(rows.probabilities[i : i + 1], rows.row_keys[i : i + 1])) for i in range(len(rows.row_keys))]
+    if alone:
+        np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=some_rows())
+def test_shuffle_keeps_every_value_and_depends_on_the_key(rows: Rows) -> None:
+    answers = answer(Case("shuffle").build(), rows)
+    np.testing.assert_array_equal(np.sort(answers, axis=1), np.sort(rows.probabilities, axis=1))
+
+
+def test_shuffle_puts_the_top_label_anywhere_with_equal_chance() -> None:
+    rng, n, k = np.random.default_rng(1), 6000, 6
+    rows = Rows(np.tile(np.array([0.5, 0.2, 0.1, 0.1, 0.06, 0.04], np.float32), (n, 1)), [rng.bytes(32) for _ in range(n)])
+    counts = np.bincount(answer(Case("shuffle").build(), rows).argmax(axis=1), minlength=k)
+    # 6 sigma of a binomial count: a false alarm in about 1e-8 of runs.
+    assert np.abs(counts - n / k).max() < 6 * np.sqrt(n / k * (1 - 1 / k))
+
+
+def test_shuffle_is_frozen_across_releases() -> None:
+    rows = Rows(np.array([[0.4, 0.3, 0.2, 0.1]], np.float32), [bytes(range(32))])
+    frozen = np.array([[0.4, 0.2, 0.3, 0.1]], np.float32)  # shake_256 is a standard, so this may never change
+    np.testing.assert_array_equal(answer(Case("shuffle").build(), rows), frozen)
+
+
+def test_rounding_keeps_mass_that_plain_rounding_would_lose() -> None:
+    rows = Rows(np.full((1, 250), 1 / 250, np.float32), [b""])
+    assert answer(Case("rounding").build(), rows).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("top-k", {"k": 0}, "k is 0; it must be at least 1"),
+        ("rounding", {"decimals": 9}, "decimals is 9; it must be 1 to 6"),
+        ("rounding", {"decimal": 2}, "did you mean 'decimals'"),
+        ("top-k", {"k": "many"}, "k: "),
+        ("shuffle", {"seed": 1}, "it takes no options"),
+    ],
+)
+def test_bad_options_are_named(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_options(POLICIES.get(name), options, what=name)
+
+
+def test_unknown_policy_hears_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'shuffle'"):
+        POLICIES.get("shufle")
