@@ -7,8 +7,9 @@ import numpy as np
 
 from guard.bundle import Manifest
 from guard.errors import ConfigError
-from guard.policies.base import Policy, Rows
-from guard.rowkey import row_keys
+from guard.policies.base import NearDuplicates, Policy, Rows
+from guard.rowkey import model_key, row_keys
+from guard.rules import Choice, Rules
 from guard.secret import Secret
 from guard.types import Action, ApplyTo, Bools, Floats
 
@@ -26,14 +27,30 @@ class Decision:
 class Guard:
     """Decides answers. Pure once built: equal rows get equal answers, on every replica that holds the same secret."""
 
-    def __init__(self, manifest: Manifest, policy: Policy, *, apply_to: ApplyTo, secret: Secret | None = None) -> None:
-        """ConfigError if the policy needs a secret and none was given, while it stands on any row."""
-        self.needs_keys = policy.traits.needs_secret and apply_to is not ApplyTo.NOBODY
-        if self.needs_keys and secret is None:
-            raise ConfigError(
-                f"policy {policy.name!r} needs a secret; make one with `knockguard secret PATH` and give --secret-file PATH"
-            )
+    def __init__(
+        self,
+        manifest: Manifest,
+        policy: Policy,
+        *,
+        apply_to: ApplyTo,
+        secret: Secret | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        """Decide by `policy` and `apply_to`, or by `rules` in their place.
+
+        ConfigError if a policy needs a secret and none was given, while it can stand on any row of this model.
+        """
         names = [d.name for d in manifest.detectors]
+        context = f"{manifest.name}/{manifest.version}"
+        self._fixed = Choice.of(policy, apply_to)
+        self._rules = rules
+        in_use = self._fixed.policies if rules is None else rules.policies(manifest.name)
+        needy = next((p.name for p in in_use if p.traits.needs_secret), None)
+        if needy is not None and secret is None:
+            raise ConfigError(
+                f"policy {needy!r} needs a secret; make one with `knockguard secret PATH` and give --secret-file PATH"
+            )
+        self.needs_keys = any(p.traits.near_duplicates is NearDuplicates.KEYED_BY_IMAGE for p in in_use)
         self.threshold = manifest.detectors[names.index(manifest.detector)].threshold
         self.policy = policy
         self.apply_to = apply_to
@@ -41,20 +58,25 @@ class Guard:
         self._column = names.index(manifest.detector)
         self._n_detectors = len(names)
         self._input = manifest.input
-        self._context = f"{manifest.name}/{manifest.version}"
+        self._model = manifest.name
+        self._context = context
         self._secret = secret
+        self._model_key = model_key(context=context, secret=secret) if needy is not None and secret is not None else b""
 
     def keys(self, inputs: Floats) -> Sequence[bytes]:
-        """Return the row keys of (n, ...) model inputs, or none when the policy asks for none."""
+        """Return the row keys of (n, ...) model inputs, or none when no policy asks for them."""
         if not self.needs_keys or self._secret is None:
             return ()
         return row_keys(inputs, spec=self._input, context=self._context, secret=self._secret)
 
-    def decide(self, probabilities: Floats, scores: Floats, row_keys: Sequence[bytes] = ()) -> Decision:
-        """Return the answers to n rows from probabilities (n, k) and scores (n, m), one column a detector.
+    def choice(self, tenant: str | None = None) -> Choice:
+        """Return the policies that stand on this caller's rows, flagged and not."""
+        return self._fixed if self._rules is None else self._rules.for_request(tenant, self._model)
 
-        The policy answers every row and the result is chosen afterwards, so a flagged row takes as long as any other.
-        """
+    def decide(
+        self, probabilities: Floats, scores: Floats, row_keys: Sequence[bytes] = (), *, tenant: str | None = None
+    ) -> Decision:
+        """Return the answers to n rows from probabilities (n, k) and scores (n, m), one column a detector."""
         if scores.shape != (len(probabilities), self._n_detectors):
             raise ConfigError(
                 f"the model gave scores of shape {scores.shape} for {len(probabilities)} rows and {self._n_detectors} detectors; "
@@ -62,15 +84,7 @@ class Guard:
             )
         score = np.ascontiguousarray(scores[:, self._column])
         flagged = self.threshold.flags(score)
-        acted = self._acted_on(flagged)
-        altered = self.policy.answer(Rows(probabilities, row_keys)) if self.apply_to is not ApplyTo.NOBODY else probabilities
-        answers = np.where(acted[:, None], altered, probabilities)
-        action = Action.REFUSE if self.policy.traits.refuses else Action.ALTER
-        changes = self.policy.traits.l1_budget > 0
-        actions = tuple(action if changes and a else Action.ANSWER for a in acted.tolist())
-        return Decision(answers, flagged, actions, score)
-
-    def _acted_on(self, flagged: Bools) -> Bools:
-        if self.apply_to is ApplyTo.FLAGGED:
-            return flagged
-        return np.full_like(flagged, self.apply_to is ApplyTo.ALL)
+        choice = self.choice(tenant)
+        excess = score - np.float32(self.threshold.value)
+        answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
+        return Decision(answers, flagged, choice.actions(flagged), score)

@@ -34,6 +34,11 @@ def row_keys(inputs: Floats, *, spec: InputSpec, context: str, secret: Secret) -
     return keys
 
 
+def model_key(*, context: str, secret: Secret) -> bytes:
+    """Return the 32-byte key that all rows of one model share, apart from every row key."""
+    return hmac.digest(secret.key, f"knockguard model 1\0{context}".encode(), sha256)
+
+
 def canonical(inputs: Floats, *, spec: InputSpec) -> np.ndarray:
     """Return the inputs as little-endian int16 grey levels, the normalisation undone; values far outside a pixel's range clip."""
     axis = 1 if spec.layout == "NCHW" else 3

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from guard.policies.base import Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Policy, Rows, Traits
 from guard.types import Floats
 
 
@@ -17,7 +17,7 @@ class LabelOnly(Policy):
     """
 
     name: ClassVar[str] = "label-only"
-    traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0)
+    traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0, near_duplicates=NearDuplicates.DETERMINISTIC)
 
     def answer(self, rows: Rows) -> Floats:
         """Return one-hot rows (n, k) float32."""

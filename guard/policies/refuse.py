@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from guard.policies.base import Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Policy, Rows, Traits
 from guard.types import Floats
 
 
@@ -18,7 +18,9 @@ class Refuse(Policy):
     """
 
     name: ClassVar[str] = "refuse"
-    traits: ClassVar[Traits] = Traits(keeps_top_label=False, l1_budget=2.0, refuses=True)
+    traits: ClassVar[Traits] = Traits(
+        keeps_top_label=False, l1_budget=2.0, near_duplicates=NearDuplicates.NO_ANSWER, refuses=True
+    )
 
     def answer(self, rows: Rows) -> Floats:
         """Return uniform rows, which say nothing should one ever get out; the gateway does not send them."""

@@ -12,6 +12,10 @@ POLICIES: Registry[Policy] = Registry(
         "label-only": "guard.policies.label_only:LabelOnly",
         "top-k": "guard.policies.top_k:TopK",
         "rounding": "guard.policies.rounding:Rounding",
+        "reverse-sigmoid": "guard.policies.reverse_sigmoid:ReverseSigmoid",
+        "adaptive-misinformation": "guard.policies.adaptive_misinformation:AdaptiveMisinformation",
+        "mad-argmax": "guard.policies.mad_argmax:MadArgmax",
+        "modelguard": "guard.policies.modelguard:ModelGuard",
         "refuse": "guard.policies.refuse:Refuse",
     },
 )

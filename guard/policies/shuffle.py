@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from guard.policies.base import Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Policy, Rows, Traits
 from guard.types import Floats
 
 
@@ -21,7 +21,9 @@ class Shuffle(Policy):
     """
 
     name: ClassVar[str] = "shuffle"
-    traits: ClassVar[Traits] = Traits(keeps_top_label=False, l1_budget=2.0, needs_secret=True, looks_genuine=True)
+    traits: ClassVar[Traits] = Traits(
+        keeps_top_label=False, l1_budget=2.0, near_duplicates=NearDuplicates.KEYED_BY_IMAGE, needs_secret=True, looks_genuine=True
+    )
 
     def answer(self, rows: Rows) -> Floats:
         """Return a new (n, k) float32 array, each row a permutation; n may be 0."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from guard.errors import ConfigError
-from guard.policies.base import Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Policy, Rows, Traits
 from guard.types import Floats
 
 
@@ -19,7 +19,7 @@ class TopK(Policy):
     """
 
     name: ClassVar[str] = "top-k"
-    traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0)
+    traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0, near_duplicates=NearDuplicates.DETERMINISTIC)
     k: int = 3
 
     def __post_init__(self) -> None:

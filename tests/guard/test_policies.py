@@ -1,6 +1,6 @@
 """The contract of every policy, held to what its traits promise."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.errors import ConfigError
-from guard.policies.base import Policy, Rows
+from guard.policies.base import NearDuplicates, Policy, Rows
 from guard.policies.registry import POLICIES
 from guard.settings import from_options
 from guard.types import Floats
@@ -19,7 +19,7 @@ class Case:
     """One row of the table: a policy and the options to test it with."""
 
     name: str
-    options: dict[str, int] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=dict)
 
     def build(self) -> Policy:
         return from_options(POLICIES.get(self.name), self.options, what=self.name)
@@ -33,6 +33,14 @@ CASES = [
     Case("top-k", {"k": 1}),
     Case("rounding"),
     Case("rounding", {"decimals": 1}),
+    Case("reverse-sigmoid"),
+    Case("reverse-sigmoid", {"beta": 2.0, "gamma": 3.0}),
+    Case("adaptive-misinformation"),
+    Case("adaptive-misinformation", {"steepness": 2.0, "region": 1}),
+    Case("mad-argmax"),
+    Case("mad-argmax", {"epsilon": 0.2}),
+    Case("modelguard"),
+    Case("modelguard", {"epsilon": 0.2}),
     Case("refuse"),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join([c.name, *map(str, c.options.values())]))
@@ -48,7 +56,9 @@ def some_rows(draw: st.DrawFn) -> Rows:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     logits = rng.normal(size=(n, k)) * draw(st.sampled_from([0.0, 0.1, 3.0, 60.0]))
     exp = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-1e9))
-    return Rows((exp / exp.sum(axis=1, keepdims=True)).astype(np.float32), [rng.bytes(32) for _ in range(n)])
+    probabilities = (exp / exp.sum(axis=1, keepdims=True)).astype(np.float32)
+    excess = rng.normal(size=n).astype(np.float32)
+    return Rows(probabilities, [rng.bytes(32) for _ in range(n)], excess=excess, model_key=rng.bytes(32))
 
 
 def answer(policy: Policy, rows: Rows) -> Floats:
@@ -77,7 +87,8 @@ def test_traits_hold(case: Case, rows: Rows) -> None:
     policy = case.build()
     answers = answer(policy, rows)
     moved = np.abs(answers - rows.probabilities).sum(axis=1)
-    assert (moved <= policy.traits.l1_budget + 1e-5).all()
+    assert policy.l1_budget <= policy.traits.l1_budget <= 2
+    assert (moved <= policy.l1_budget + 1e-5).all()
     if policy.traits.keeps_top_label:
         top = rows.probabilities.argmax(axis=1)
         held = np.take_along_axis(answers, top[:, None], axis=1)[:, 0]
@@ -90,9 +101,73 @@ def test_traits_hold(case: Case, rows: Rows) -> None:
 def test_rows_are_independent_and_repeatable(case: Case, rows: Rows) -> None:
     policy = case.build()
     together = answer(policy, rows)
-    alone = [answer(policy, Rows(rows.probabilities[i : i + 1], rows.row_keys[i : i + 1])) for i in range(len(rows.row_keys))]
+    alone = [answer(policy, only(rows, i)) for i in range(len(rows.row_keys))]
     if alone:
         np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+def only(rows: Rows, i: int) -> Rows:
+    excess = None if rows.excess is None else rows.excess[i : i + 1]
+    return replace(rows, probabilities=rows.probabilities[i : i + 1], row_keys=rows.row_keys[i : i + 1], excess=excess)
+
+
+def rekeyed(rows: Rows) -> Rows:
+    return replace(rows, row_keys=[bytes(b ^ 0xFF for b in key) for key in rows.row_keys])
+
+
+def with_other_secret(rows: Rows) -> Rows:
+    return replace(rekeyed(rows), model_key=bytes(b ^ 0xFF for b in rows.model_key))
+
+
+@cases
+@settings(max_examples=40, deadline=None)
+@given(rows=some_rows())
+def test_only_what_the_traits_name_changes_an_answer(case: Case, rows: Rows) -> None:
+    policy = case.build()
+    answers = answer(policy, rows)
+    if policy.traits.near_duplicates is not NearDuplicates.KEYED_BY_IMAGE:
+        np.testing.assert_array_equal(answer(policy, rekeyed(rows)), answers, err_msg="another image's key")
+    if policy.traits.near_duplicates in (NearDuplicates.DETERMINISTIC, NearDuplicates.NO_ANSWER):
+        assert not policy.traits.needs_secret
+        blind = answer(policy, replace(rows, row_keys=(), excess=None, model_key=b""))
+        np.testing.assert_array_equal(blind, answers, err_msg="no keys and no score")
+    else:
+        assert policy.traits.needs_secret
+
+
+@cases
+def test_what_the_traits_name_does_change_an_answer(case: Case) -> None:
+    rng = np.random.default_rng(5)
+    probabilities = rng.dirichlet(np.full(12, 0.4), size=50).astype(np.float32)
+    keys = [rng.bytes(32) for _ in probabilities]
+    rows = Rows(probabilities, keys, excess=np.ones(50, np.float32), model_key=rng.bytes(32))
+    policy = case.build()
+    same_image = (answer(policy, rekeyed(rows)) == answer(policy, rows)).all(axis=1)
+    same_secret = (answer(policy, with_other_secret(rows)) == answer(policy, rows)).all(axis=1)
+    # Of 12! orders two agree for none of 50 rows; a false alarm has a chance of about 1e-7.
+    assert same_image.any() == (policy.traits.near_duplicates is not NearDuplicates.KEYED_BY_IMAGE)
+    assert same_secret.any() == (not policy.traits.needs_secret)
+
+
+@pytest.mark.parametrize("name", ["reverse-sigmoid", "mad-argmax", "modelguard"])
+@settings(max_examples=60, deadline=None)
+@given(rows=some_rows())
+def test_a_clear_top_label_stands_alone_at_the_top(name: str, rows: Rows) -> None:
+    answers = answer(Case(name).build(), rows)
+    ranked = np.sort(rows.probabilities, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > 0.01
+    np.testing.assert_array_equal(answers.argmax(axis=1)[clear], rows.probabilities.argmax(axis=1)[clear])
+
+
+@pytest.mark.parametrize("name", ["reverse-sigmoid", "mad-argmax", "modelguard"])
+def test_a_small_step_in_the_probabilities_is_no_jump_of_the_label(name: str) -> None:
+    rng = np.random.default_rng(2)
+    sharp = rng.dirichlet(np.full(10, 0.3), size=200).astype(np.float32)
+    ranked = np.sort(sharp, axis=1)
+    sharp = sharp[ranked[:, -1] - ranked[:, -2] > 0.05]
+    near = (0.99 * sharp + 0.001).astype(np.float32)
+    policy = Case(name).build()
+    np.testing.assert_array_equal(answer(policy, Rows(sharp, ())).argmax(axis=1), answer(policy, Rows(near, ())).argmax(axis=1))
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,6 +204,12 @@ def test_rounding_keeps_mass_that_plain_rounding_would_lose() -> None:
         ("rounding", {"decimal": 2}, "did you mean 'decimals'"),
         ("top-k", {"k": "many"}, "k: "),
         ("shuffle", {"seed": 1}, "it takes no options"),
+        ("reverse-sigmoid", {"beta": 0}, "beta is 0.0; it must be above 0"),
+        ("reverse-sigmoid", {"gama": 1}, "did you mean 'gamma'"),
+        ("adaptive-misinformation", {"steepness": -1}, "steepness is -1.0; it must be above 0"),
+        ("adaptive-misinformation", {"region": 9}, "region is 9; it must be 1 to 5"),
+        ("mad-argmax", {"epsilon": 3}, "epsilon is 3.0; it must be above 0 and at most 2"),
+        ("modelguard", {"epsilon": float("nan")}, "epsilon is nan; it must be above 0 and at most 2"),
     ],
 )
 def test_bad_options_are_named(name: str, options: dict[str, object], message: str) -> None:
