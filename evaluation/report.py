@@ -1,0 +1,184 @@
+"""report.html: one page that says what a run found, opens without a network and can be passed on.
+
+Everything stands in the one file: style, plots (SVG), images (PNG). Whatever comes from outside is escaped.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+from evaluation.artefacts import Artefacts, Example
+from evaluation.report_paper import beside, differences
+from evaluation.report_plots import budget_plot, recovery_plot, score_plot
+from evaluation.report_table import COLUMNS, policy_rows
+from evaluation.report_text import count, findings, headline, rate, ratio, share_of
+from evaluation.results import UNDEFENDED, DetectorResult, Results, write_whole
+
+REPORT = "report.html"
+_EXAMPLES_A_GROUP = 12
+_EXAMPLE_PX = 96
+
+
+def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> None:
+    """Write the page, whole or not at all; without artefacts it has neither histogram nor example images."""
+    write_whole(path, page(results, artefacts).encode())
+
+
+def page(results: Results, artefacts: Artefacts | None) -> str:
+    """Return the page as HTML text."""
+    style = files("evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    budget = budget_plot(results)
+    sections = [
+        _section("Recovery by policy", _figure(recovery_plot(results)) + _policies(results)),
+        _section("What it means", _list(findings(results))),
+        _section("Who is flagged", (_figure(score_plot(artefacts)) if artefacts else "") + _detectors(results)),
+        _section("What the copier buys with more queries", _figure(budget)) if budget else "",
+        _section("Flagged and passed", _examples(artefacts.examples)) if artefacts and artefacts.examples else "",
+        _section("Beside the paper", _beside(results)),
+        _section("What this does not show", _list(LIMITS)),
+        _section("Make it again", _reproduce(results)),
+    ]
+    title = escape(headline(results))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>knockguard: {title}</title>\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<header>\n"
+        f'<p class="kicker">knockguard report · {escape(results.created)}</p>\n<h1>{title}</h1>\n{_tiles(results)}</header>\n'
+        f"{''.join(sections)}</main>\n</body>\n</html>\n"
+    )
+
+
+LIMITS = (
+    "A copier who has the victim's own kind of image looks like a customer to any detector of single queries, and is answered.",
+    "One client was one copier. Spread over many clients, per-client evidence sees less of each; the figures here use none.",
+    "A policy that is keyed by image answers a near-duplicate afresh: who sends slight variants of one image can average.",
+    "Another pool, another budget or a copier who cleans the answers gives other figures. Measure with your own images.",
+)
+
+
+def _tiles(results: Results) -> str:
+    """The three or four figures that somebody in a hurry wants."""
+    open_, defended, victim = results.undefended, results.strongest, results.victim
+    tiles = []
+    if open_ is not None:
+        tiles.append(("harm", ratio(open_.recovery), "recovered undefended", f"{count(open_.queries)} queries"))
+    if defended is not None:
+        flagged = f"{share_of(defended.flagged, defended.queries)} queries flagged"
+        tiles.append(("safe", ratio(defended.recovery), f"recovered behind {defended.policy}", flagged))
+    shown = defended or results.policies[0]
+    tiles.append(("", f"{shown.benign_accuracy:.3f}", "customers' accuracy", f"{victim.accuracy:.3f} without a guard"))
+    if shown.benign_n:
+        flagged_share = f"{100 * shown.benign_flagged / shown.benign_n:.1f} %"
+        target = f"target at most {100 * results.detector.target_fpr:g} %"
+        tiles.append(("", flagged_share, f"of {count(shown.benign_n)} customers' queries flagged", target))
+    cells = (
+        f'<div class="tile {kind}"><b>{escape(big)}</b>{escape(what)}<small>{escape(note)}</small></div>'
+        for kind, big, what, note in tiles
+    )
+    return f'<div class="tiles">{"".join(cells)}</div>\n'
+
+
+def _policies(results: Results) -> str:
+    highlight = [p.policy == UNDEFENDED for p in results.policies]
+    note = (
+        f"Victim {results.victim.accuracy:.3f} balanced accuracy on {count(results.victim.n_test)} test images, "
+        f"chance {results.victim.chance:.3f}. Every accuracy is balanced: the mean over classes. Net recovery takes chance from "
+        "both; fidelity is agreement with the undefended victim. Each policy met a client of its own."
+    )
+    return _table(COLUMNS, policy_rows(results), harm=highlight) + f'<p class="note">{escape(note)}</p>'
+
+
+def _detectors(results: Results) -> str:
+    def row(d: DetectorResult, name: str) -> tuple[str, ...]:
+        auroc = f"{d.auroc:.3f}" if d.auroc is not None else "-"
+        return (name, rate(d.tpr, d.tpr_interval, d.n_out), rate(d.fpr, d.fpr_interval, d.n_in), auroc)
+
+    detector = results.detector
+    rows = [row(detector, f"{detector.name} (decides)"), *(row(d, d.name) for d in results.other_detectors)]
+    rows.append(row(results.baseline, results.baseline.name))
+    head = ("detector", "out flagged, TPR (95 %)", "in flagged, FPR (95 %)", "AUROC")
+    calibrated = f" from {count(detector.n_calibration)} calibration images" if detector.n_calibration is not None else ""
+    note = (
+        f"Thresholds{calibrated} for a false-positive rate of at most {100 * detector.target_fpr:g} %. The last row knows "
+        "colour, contrast and compression and nothing of content: a detector is worth its margin over it."
+    )
+    return _table(head, rows) + f'<p class="note">{escape(note)}</p>'
+
+
+def _examples(examples: Sequence[Example]) -> str:
+    groups = (
+        ("Copier's queries that were flagged", True, True),
+        ("Copier's queries that passed", True, False),
+        ("Customers' queries that passed", False, False),
+        ("Customers' queries that were flagged", False, True),
+    )
+    parts = []
+    for title, attack, flagged in groups:
+        chosen = [e for e in examples if (e.attack, e.flagged) == (attack, flagged)][:_EXAMPLES_A_GROUP]
+        if chosen:
+            kind = "good" if attack == flagged else "bad"
+            parts.append(f'<h3 class="{kind}">{escape(title)}</h3><div class="strip">{"".join(map(_example, chosen))}</div>')
+    return "".join(parts)
+
+
+def _example(example: Example) -> str:
+    buffer = io.BytesIO()
+    image = Image.fromarray(example.pixels)
+    image.thumbnail((2 * _EXAMPLE_PX, 2 * _EXAMPLE_PX))
+    image.save(buffer, "PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    caption = escape(example.caption)
+    return f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _beside(results: Results) -> str:
+    rows = [(b.quantity, b.ours, b.theirs, b.source) for b in beside(results)]
+    intro = "Atli et al., Extraction of Complex DNN Models: Real Threat or Boogeyman?, victim CIFAR10-RN34. What differs:"
+    head = ("quantity", "this run", "paper", "where")
+    return _table(head, rows) + f'<p class="note">{escape(intro)}</p>' + _list(differences(results))
+
+
+def _reproduce(results: Results) -> str:
+    facts: dict[str, Mapping[str, object]] = {
+        "seeds": results.seeds,
+        "versions": results.versions,
+        "seconds a stage": {k: f"{v:.1f}" for k, v in results.stage_seconds.items()},
+        "settings": results.settings,
+    }
+    lists = "".join(
+        f"<details><summary>{escape(name)}</summary><dl>{_pairs(values.items())}</dl></details>"
+        for name, values in facts.items()
+        if values
+    )
+    return f"<pre>pip install 'knockguard[demo]'\n{escape(results.command)}</pre>{lists}"
+
+
+def _pairs(items: Iterable[tuple[str, object]]) -> str:
+    return "".join(f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>" for key, value in items)
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
+
+
+def _figure(svg: str) -> str:
+    return f'<div class="plot">{svg}</div>'
+
+
+def _list(lines: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, harm: Sequence[bool] = ()) -> str:
+    marks = harm or [False] * len(rows)
+    body = "".join(
+        f"<tr{' class=harm' if mark else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        for row, mark in zip(rows, marks, strict=True)
+    )
+    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    return f'<div class="wide"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,0 +1,88 @@
+"""The words of a report: every sentence is made from the figures, and says n."""
+
+from evaluation.results import DetectorResult, PolicyResult, Results
+
+HARDLY = 0.9  # a defence that leaves more than this share of the undefended recovery hardly protects
+
+
+def share(value: float, *, digits: int = 1) -> str:
+    """Return 0.0123 as "1.2 %"."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def ratio(value: float) -> str:
+    """Return a recovery as it is printed everywhere: "0.75x"."""
+    return f"{value:.2f}x"
+
+
+def count(value: int) -> str:
+    """Return 4000 as "4,000"."""
+    return f"{value:,}"
+
+
+def share_of(part: int, whole: int) -> str:
+    """Return "1.0 % of 812", or "- of 0" where there is nothing to take a share of."""
+    return f"{share(part / whole)} of {count(whole)}" if whole else "- of 0"
+
+
+def rate(value: float, interval: tuple[float, float], n: int) -> str:
+    """Return a share with its 95 % interval and n."""
+    return f"{share(value)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}; n = {count(n)})"
+
+
+def chance_recovery(results: Results) -> float:
+    """Return the recovery of a copy that learned nothing: chance over the victim's accuracy."""
+    return results.victim.chance / results.victim.accuracy if results.victim.accuracy else 0.0
+
+
+def headline(results: Results) -> str:
+    """Return the run in one or two sentences, from the run without a defence and the defence that left the copier least."""
+    open_, defended = results.undefended, results.strongest
+    parts = []
+    if open_ is not None:
+        parts.append(f"Undefended, a copier with {count(open_.queries)} queries recovers {ratio(open_.recovery)} of the victim")
+    if defended is not None:
+        lead = "behind" if parts else f"With {count(defended.queries)} queries, a copier behind"
+        parts.append(f"{lead} {defended.policy} {ratio(defended.recovery)}")
+    shown = defended or open_ or results.policies[0]
+    benign = f"{share_of(shown.benign_flagged, shown.benign_n)} benign queries are flagged." if shown.benign_n else ""
+    return f"{'; '.join(parts)}. {benign}".strip()
+
+
+def findings(results: Results) -> list[str]:
+    """Return what a reader should take away, the unwelcome included."""
+    found = [_detection(results.detector, results.baseline)]
+    found += [_policy(p, results) for p in results.policies if p is not results.undefended]
+    floor = chance_recovery(results)
+    found.append(
+        f"A copy that learned nothing stands at {ratio(floor)}: {results.victim.chance:.2f} chance over the victim's "
+        f"{results.victim.accuracy:.2f}. Net recovery takes chance from both."
+    )
+    return found
+
+
+def _detection(detector: DetectorResult, baseline: DetectorResult) -> str:
+    told = (
+        f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
+        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images"
+    )
+    low = f"statistics that know nothing of content flag {share(baseline.tpr)} at {share(baseline.fpr)}"
+    if detector.tpr_interval[0] <= baseline.tpr_interval[1]:
+        return (
+            f"{told}. Take care: {low}, about as much, so most of this detection may be file format or texture, "
+            "which an adversary changes at no cost."
+        )
+    return f"{told}; {low}. The margin, {100 * (detector.tpr - baseline.tpr):.0f} points, is what content earns."
+
+
+def _policy(policy: PolicyResult, results: Results) -> str:
+    cost = f"benign accuracy is {policy.benign_accuracy:.3f}, {results.victim.accuracy:.3f} without a guard"
+    open_ = results.undefended
+    if open_ is None or not open_.recovery:
+        return f"{policy.policy} leaves the copier {ratio(policy.recovery)}; {cost}."
+    kept = policy.recovery / open_.recovery
+    if kept > HARDLY:
+        return (
+            f"{policy.policy} hardly protects here: the copier keeps {ratio(policy.recovery)} of {ratio(open_.recovery)}; {cost}."
+        )
+    return f"{policy.policy} takes {share(1 - kept, digits=0)} of what the copier had; {cost}."

@@ -1,0 +1,147 @@
+"""results.json: what one run of the demo or of an evaluation measured, typed, frozen and versioned.
+
+Every accuracy in it is *balanced* accuracy: the mean over classes of the share of that class's images which got their own
+label, so that chance is one over the number of classes whatever the mixture. Shares lie in 0..1; `recovery` is surrogate over
+victim accuracy; `net_recovery` takes chance from both first. Counts (`flagged`, `benign_flagged`) stand beside the n they are of.
+"""
+
+import os
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from guard.errors import InvalidInputError
+from guard.settings import explain, keys_of
+
+RESULTS = "results.json"
+UNDEFENDED = "observe"  # the policy that changes no answer
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Interval = tuple[Share, Share]  # Wilson, 95 %
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VictimResult(_Frozen):
+    """The served model on its own test images, unguarded."""
+
+    accuracy: Share
+    chance: Share
+    n_test: Count
+    architecture: str
+    labels: tuple[str, ...] = ()
+
+
+class DetectorResult(_Frozen):
+    """What a threshold flagged: `tpr` of `n_out` out images, `fpr` of `n_in` in images; none of them fitted or calibrated it."""
+
+    name: str
+    tpr: Share
+    fpr: Share
+    n_in: Count
+    n_out: Count
+    tpr_interval: Interval
+    fpr_interval: Interval
+    target_fpr: Share
+    threshold: Number | None = None  # in units of the score
+    n_calibration: Count | None = None
+    auroc: Share | None = None
+
+
+class PolicyResult(_Frozen):
+    """One attack under one policy, by a client of its own, and what the same policy did to benign clients.
+
+    `budget_curve` holds (queries, recovery) of copies trained on the first so many answers. Fidelity is the agreement of top
+    labels with the *undefended* victim.
+    """
+
+    policy: str
+    surrogate_accuracy: Share
+    recovery: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    net_recovery: Number
+    fidelity: Share
+    queries: Count
+    flagged: Count
+    benign_accuracy: Share
+    benign_flagged: Count
+    benign_n: Count
+    budget_curve: tuple[tuple[Count, Number], ...] = ()
+    apply_to: str = "flagged"
+    attack: str = "knockoff"
+    adversary: str = "soft"
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        if self.flagged > self.queries or self.benign_flagged > self.benign_n:
+            raise ValueError(
+                f"{self.policy}: {self.flagged} of {self.queries} queries and {self.benign_flagged} of {self.benign_n} "
+                "benign ones flagged; a count cannot exceed its n"
+            )
+        return self
+
+
+class Results(_Frozen):
+    """A whole run. `settings` says what was run, in plain JSON; `stage_seconds` what it cost."""
+
+    format_version: Literal[1] = 1
+    command: str  # the words that make this run again
+    created: str  # ISO 8601, UTC
+    victim: VictimResult
+    detector: DetectorResult  # the one that decided
+    baseline: DetectorResult  # statistics that know nothing of content, thresholded the same way
+    policies: Annotated[tuple[PolicyResult, ...], Field(min_length=1)]
+    other_detectors: tuple[DetectorResult, ...] = ()
+    versions: dict[str, str]
+    seeds: dict[str, int]
+    stage_seconds: dict[str, Number]
+    settings: dict[str, JsonValue]
+
+    @property
+    def undefended(self) -> PolicyResult | None:
+        """Return the run under the policy that changes nothing, if there was one."""
+        return next((p for p in self.policies if p.policy == UNDEFENDED), None)
+
+    @property
+    def strongest(self) -> PolicyResult | None:
+        """Return the defended run that left the copier least, if there was one."""
+        defended = [p for p in self.policies if p.policy != UNDEFENDED]
+        return min(defended, key=lambda p: p.recovery, default=None)
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write the JSON document, whole or not at all."""
+    write_whole(path, (results.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_results(path: Path) -> Results:
+    """Read a results.json, or the one in a folder; InvalidInputError says what is wrong with it."""
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        return Results.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot read {file} ({error.strerror}); `knockguard demo` and `knockguard attack` write one"
+        ) from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{file}: {explain(error, keys_of(Results))}") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside the target and rename: a reader, or an interrupt, never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        fresh.chmod(0o644)  # mkstemp makes it private; a report is meant to be passed on
+        fresh.replace(path)
+    except BaseException:  # Ctrl-C as well
+        fresh.unlink(missing_ok=True)
+        raise
