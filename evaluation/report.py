@@ -155,7 +155,7 @@ def _reproduce(results: Results) -> str:
         for name, values in facts.items()
         if values
     )
-    return f"<pre>pip install 'knockguard[demo]'\n{escape(results.command)}</pre>{lists}"
+    return f"<pre>{escape(results.command)}</pre>{lists}"
 
 
 def _pairs(items: Iterable[tuple[str, object]]) -> str:

@@ -12,7 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from guard.calibration import Threshold
 from guard.errors import InvalidInputError
+from guard.rate import Rate
 from guard.settings import explain, keys_of
 
 RESULTS = "results.json"
@@ -52,6 +54,23 @@ class DetectorResult(_Frozen):
     threshold: Number | None = None  # in units of the score
     n_calibration: Count | None = None
     auroc: Share | None = None
+
+    @classmethod
+    def of(cls, name: str, *, tpr: Rate, fpr: Rate, threshold: Threshold, auroc: float | None = None) -> "DetectorResult":
+        """Put together what a calibrated threshold did; ValidationError if there was no image on either side."""
+        return cls(
+            name=name,
+            tpr=tpr.value,
+            fpr=fpr.value,
+            n_in=fpr.n,
+            n_out=tpr.n,
+            tpr_interval=(tpr.low, tpr.high),
+            fpr_interval=(fpr.low, fpr.high),
+            target_fpr=threshold.target_fpr,
+            threshold=threshold.value,
+            n_calibration=threshold.n,
+            auroc=auroc,
+        )
 
 
 class PolicyResult(_Frozen):

@@ -4,13 +4,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from sample_run import artefacts, results
 
 from evaluation.artefacts import read_artefacts, write_artefacts
-from evaluation.results import PolicyResult, Results, read_results, write_results, write_whole
+from evaluation.results import DetectorResult, PolicyResult, Results, read_results, write_results, write_whole
+from guard.calibration import calibrate
 from guard.errors import InvalidInputError
+from guard.rate import Rate
 
 
 def test_results_survive_the_file(tmp_path: Path) -> None:
@@ -38,6 +41,19 @@ def test_undefended_and_strongest_are_found_by_their_figures() -> None:
     assert run.strongest.policy == "shuffle"
     alone = run.model_copy(update={"policies": run.policies[:1]})
     assert alone.strongest is None
+
+
+def test_a_detector_is_stated_with_n_and_intervals() -> None:
+    flags = np.array([True] * 9 + [False])
+    made = DetectorResult.of(
+        "linear",
+        tpr=Rate.of(flags),
+        fpr=Rate.of(~flags),
+        threshold=calibrate(np.arange(200.0, dtype=np.float32), target_fpr=0.05),
+    )
+    assert (made.tpr, made.n_out, made.fpr, made.n_in) == (0.9, 10, 0.1, 10)
+    assert made.tpr_interval[0] < 0.9 < made.tpr_interval[1]
+    assert (made.target_fpr, made.n_calibration) == (0.05, 200)
 
 
 def test_a_count_above_its_n_is_refused() -> None:

@@ -1,0 +1,64 @@
+"""What is shipped, and what a newcomer copies from the README."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {"knockguard", "guard", "exporters", "grpc_api", "evaluation", "protos"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the names in a wheel built from this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True, capture_output=True
+    )
+    (built,) = folder.glob("*.whl")
+    return ZipFile(built).namelist()
+
+
+def test_wheel_holds_exactly_the_rooms(wheel: list[str]) -> None:
+    tops = {name.partition("/")[0] for name in wheel}
+    assert {top for top in tops if not top.endswith(".dist-info")} == ROOMS
+
+
+def test_wheel_holds_every_file_that_the_code_opens(wheel: list[str]) -> None:
+    needed = {"evaluation/report.css", *(f"{room}/py.typed" for room in ROOMS - {"protos"})}
+    assert needed <= set(wheel)
+    assert not [name for name in wheel if "test" in Path(name).stem.split("_") or name.endswith((".pyc", ".parquet", ".onnx"))]
+
+
+def blocks() -> list[tuple[str, list[str]]]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [(kind, body.splitlines()) for kind, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+
+
+def test_readme_opens_with_the_demo_and_the_tests() -> None:
+    (first, demo), (second, tests) = blocks()[:2]
+    assert (first, second) == ("sh", "sh")
+    assert demo[0].startswith("python3 -m venv")
+    assert demo[-1] == ".venv/bin/knockguard demo"
+    assert tests[-1] == ".venv/bin/python -m pytest"
+
+
+def test_readme_installs_extras_that_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:knockguard|\.)\[(\w+)\]", text))
+    assert {"demo", "dev"} <= named <= extras.keys()
+
+
+def test_readme_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [
+        link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#", "mailto:"))
+    ]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
