@@ -16,7 +16,7 @@ from evaluation.artefacts import Artefacts, Example
 from evaluation.report_paper import beside, differences
 from evaluation.report_plots import budget_plot, recovery_plot, score_plot
 from evaluation.report_table import COLUMNS, policy_rows
-from evaluation.report_text import count, findings, headline, rate, ratio, share_of
+from evaluation.report_text import cautions, count, findings, headline, rate, ratio, share_of
 from evaluation.results import UNDEFENDED, DetectorResult, Results, write_whole
 
 REPORT = "report.html"
@@ -32,8 +32,9 @@ def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> N
 def page(results: Results, artefacts: Artefacts | None) -> str:
     """Return the page as HTML text."""
     style = files("evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    budget = budget_plot(results)
+    budget, doubts = budget_plot(results), cautions(results)
     sections = [
+        f'<section class="caution">\n<h2>Take care</h2>\n{_list(doubts)}\n</section>\n' if doubts else "",
         _section("Recovery by policy", _figure(recovery_plot(results)) + _policies(results)),
         _section("What it means", _list(findings(results))),
         _section("Who is flagged", (_figure(score_plot(artefacts)) if artefacts else "") + _detectors(results)),

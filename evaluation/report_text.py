@@ -1,8 +1,10 @@
 """The words of a report: every sentence is made from the figures, and says n."""
 
 from evaluation.results import DetectorResult, PolicyResult, Results
+from guard.rate import Rate
 
 HARDLY = 0.9  # a defence that leaves more than this share of the undefended recovery hardly protects
+WEAK = 0.5  # an undefended net recovery below this is no attack to judge a defence by
 
 
 def share(value: float, *, digits: int = 1) -> str:
@@ -61,18 +63,39 @@ def findings(results: Results) -> list[str]:
     return found
 
 
-def _detection(detector: DetectorResult, baseline: DetectorResult) -> str:
-    told = (
-        f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
-        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images"
-    )
-    low = f"statistics that know nothing of content flag {share(baseline.tpr)} at {share(baseline.fpr)}"
+def cautions(results: Results) -> list[str]:
+    """Return what would make a careful reader doubt this run; best when empty."""
+    found = []
+    detector, baseline, open_ = results.detector, results.baseline, results.undefended
     if detector.tpr_interval[0] <= baseline.tpr_interval[1]:
-        return (
-            f"{told}. Take care: {low}, about as much, so most of this detection may be file format or texture, "
-            "which an adversary changes at no cost."
+        found.append(
+            f"The {detector.name} detector flags {share(detector.tpr)} of out images, and statistics that know nothing of content "
+            f"{share(baseline.tpr)}: most of this detection may be file format or texture, which an adversary changes at no cost."
         )
-    return f"{told}; {low}. The margin, {100 * (detector.tpr - baseline.tpr):.0f} points, is what content earns."
+    if open_ is None:
+        found.append("No undefended attack was run, so nothing shows that the attack is strong enough to judge a defence by.")
+    elif open_.net_recovery < WEAK:
+        found.append(
+            f"Undefended, the attack has a net recovery of {ratio(open_.net_recovery)} only: too weak to judge a defence by. "
+            "Give it more queries, a better pool or more epochs."
+        )
+    over = [p for p in results.policies if Rate(p.benign_flagged, p.benign_n).low > detector.target_fpr]
+    if over:
+        worst = max(over, key=lambda p: p.benign_flagged / p.benign_n)
+        found.append(
+            f"{share_of(worst.benign_flagged, worst.benign_n)} benign queries were flagged where at most "
+            f"{share(detector.target_fpr)} were to be: these customers' images are not like those that calibrated the threshold."
+        )
+    return found
+
+
+def _detection(detector: DetectorResult, baseline: DetectorResult) -> str:
+    margin = 100 * (detector.tpr - baseline.tpr)
+    return (
+        f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
+        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images; statistics that know nothing of content flag "
+        f"{share(baseline.tpr)} at {share(baseline.fpr)}. The margin, {margin:.0f} points, is what content earns."
+    )
 
 
 def _policy(policy: PolicyResult, results: Results) -> str:

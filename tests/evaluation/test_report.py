@@ -14,7 +14,7 @@ from evaluation.artefacts import Artefacts, Example
 from evaluation.report import page, write_report
 from evaluation.report_paper import beside
 from evaluation.report_table import COLUMNS, results_table
-from evaluation.report_text import findings, headline
+from evaluation.report_text import cautions, findings, headline
 from evaluation.results import Results
 
 VOID = {"meta", "img", "br", "hr", "path", "use", "line"}
@@ -75,10 +75,28 @@ def test_a_policy_that_hardly_protects_is_said_to() -> None:
     assert any("shuffle takes 63 % of what the copier had" in line for line in findings(results()))
 
 
+def test_a_sound_run_needs_no_caution() -> None:
+    assert cautions(results()) == []
+    assert "Take care" not in page(results(), None)
+    assert "65 points" in findings(results())[0]
+
+
 def test_a_detector_no_better_than_low_level_statistics_is_said_to_be() -> None:
     shortcut = results().model_copy(update={"baseline": detector("low-level statistics", 0.95, 0.04)})
-    assert "Take care" in findings(shortcut)[0]
-    assert "65 points" in findings(results())[0]
+    assert "may be file format" in cautions(shortcut)[0]
+    assert "Take care" in page(shortcut, None)
+
+
+def test_an_attack_too_weak_to_judge_by_is_said_to_be() -> None:
+    assert "too weak" in cautions(with_policies(policy("observe", 0.4), policy("shuffle", 0.3)))[0]
+    assert "No undefended attack" in cautions(with_policies(policy("shuffle", 0.3)))[0]
+
+
+def test_customers_flagged_beyond_the_target_are_said_to_be() -> None:
+    many = policy("observe", 0.78).model_copy(update={"benign_flagged": 90})
+    assert "11.1 % of 812 benign queries" in cautions(with_policies(many))[0]
+    within_chance = policy("observe", 0.78).model_copy(update={"benign_flagged": 45})  # 5.5 %
+    assert cautions(with_policies(within_chance)) == []
 
 
 def test_page_refers_to_nothing_outside_itself() -> None:

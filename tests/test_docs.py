@@ -1,0 +1,53 @@
+"""What the documentation says can be typed, and its tables are the registries'."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from knockguard.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/decisions").glob("*.md")])
+
+
+def typed(page: Path) -> list[list[str]]:
+    """Return the words of every `knockguard ...` line inside a fence of a page."""
+    fences = re.findall(r"^ *```\w*\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = (line.strip().removeprefix(".venv/bin/") for fence in fences for line in fence.splitlines())
+    return [line.split() for line in lines if re.match(r"knockguard [a-z]", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_and_option_shown_exists(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+    for _, command, *words in typed(page):
+        assert command in commands, f"{page.name} shows `knockguard {command}`"
+        known = {option for parameter in commands[command].params for option in parameter.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
+
+
+def test_some_page_shows_each_step_of_the_way() -> None:
+    shown = {words[1] for page in PAGES for words in typed(page)}
+    assert {"demo", "protect", "serve", "secret", "attack", "report"} <= shown
+
+
+def test_tables_are_the_registries() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    trees = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"))
+    pages = {p.stem for p in PAGES if p.parent != ROOT and p.stem != "index"}
+    assert {p for p in pages if not re.search(rf"^(decisions/)?{re.escape(p)}$", trees, re.MULTILINE)} == set()
