@@ -5,6 +5,7 @@ Everything stands in the one file: style, plots (SVG), images (PNG). Whatever co
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -45,13 +46,15 @@ def page(results: Results, artefacts: Artefacts | None) -> str:
         _section("Make it again", _reproduce(results)),
     ]
     title = escape(headline(results))
-    return (
+    created = escape(results.created[:16].replace("T", " "))
+    text = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>knockguard: {title}</title>\n'
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<header>\n"
-        f'<p class="kicker">knockguard report · {escape(results.created)}</p>\n<h1>{title}</h1>\n{_tiles(results)}</header>\n'
+        f'<p class="kicker">knockguard report · {created} UTC</p>\n<h1>{title}</h1>\n{_tiles(results)}</header>\n'
         f"{''.join(sections)}</main>\n</body>\n</html>\n"
     )
+    return re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)  # a number and its sign stay on one line
 
 
 LIMITS = (

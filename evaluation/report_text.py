@@ -69,8 +69,8 @@ def cautions(results: Results) -> list[str]:
     detector, baseline, open_ = results.detector, results.baseline, results.undefended
     if detector.tpr_interval[0] <= baseline.tpr_interval[1]:
         found.append(
-            f"The {detector.name} detector flags {share(detector.tpr)} of out images, and statistics that know nothing of content "
-            f"{share(baseline.tpr)}: most of this detection may be file format or texture, which an adversary changes at no cost."
+            f"The {detector.name} detector flags {share(detector.tpr)} of out images, and statistics that know nothing of "
+            f"content {share(baseline.tpr)}: most of this detection may be file format or texture, which an adversary changes at no cost."
         )
     if open_ is None:
         found.append("No undefended attack was run, so nothing shows that the attack is strong enough to judge a defence by.")
@@ -94,7 +94,7 @@ def _detection(detector: DetectorResult, baseline: DetectorResult) -> str:
     return (
         f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
         f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images; statistics that know nothing of content flag "
-        f"{share(baseline.tpr)} at {share(baseline.fpr)}. The margin, {margin:.0f} points, is what content earns."
+        f"{share(baseline.tpr)} at {share(baseline.fpr)}. Content earns the margin: {margin:.0f} in 100."
     )
 
 
