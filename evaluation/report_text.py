@@ -70,7 +70,8 @@ def cautions(results: Results) -> list[str]:
     if detector.tpr_interval[0] <= baseline.tpr_interval[1]:
         found.append(
             f"The {detector.name} detector flags {share(detector.tpr)} of out images, and statistics that know nothing of "
-            f"content {share(baseline.tpr)}: most of this detection may be file format or texture, which an adversary changes at no cost."
+            f"content {share(baseline.tpr)}: most of this detection may be file format or texture, "
+            "which an adversary changes at no cost."
         )
     if open_ is None:
         found.append("No undefended attack was run, so nothing shows that the attack is strong enough to judge a defence by.")
