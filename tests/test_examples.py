@@ -1,7 +1,10 @@
 """The examples run as their first lines say."""
 
+import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -64,6 +67,30 @@ def test_in_process_names_and_flags(bundle: Path, tmp_path: Path) -> None:
     assert "flagged" not in dim
     assert "bright.png: blue" in bright
     assert bright.endswith("flagged")
+
+
+@pytest.fixture
+def address(bundle: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a gateway that serves the bundle, in a process of its own."""
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "knockguard", "serve", bundle, "--port", "0", "--metrics-port", "0", "--ready-file", ready]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as gateway:
+        try:
+            deadline = time.monotonic() + 60
+            while not ready.exists() and gateway.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert ready.exists(), "the gateway did not get ready"
+            yield f"127.0.0.1:{json.loads(ready.read_text())['port']}"
+        finally:
+            gateway.terminate()
+            gateway.communicate(timeout=30)
+
+
+def test_query_asks_a_real_gateway(address: str, tmp_path: Path) -> None:
+    names = [picture(tmp_path / "dim.png", (200, 10, 10)), picture(tmp_path / "bright.png", (200, 200, 255))]
+    command = [sys.executable, EXAMPLES / "query.py", address, "colours", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line.partition(" ")[2].split(" 0.")[0] for line in done.stdout.splitlines()] == ["class 0", "class 2"]
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
