@@ -47,6 +47,16 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def test_every_metric_named_is_declared() -> None:
+    declared = set(
+        re.findall(r'"(knockguard_\w+|grpc_server_\w+)"', (ROOT / "grpc_api/telemetry.py").read_text(encoding="utf-8"))
+    )
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = {name.removesuffix("_total") for name in re.findall(r"\b(?:knockguard|grpc_server)_[a-z_]+\b", pages)}
+    assert "knockguard_flagged_rows" in named
+    assert named <= declared
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     trees = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"))
     pages = {p.stem for p in PAGES if p.parent != ROOT and p.stem != "index"}
