@@ -21,6 +21,7 @@ from guard.settings import explain, keys_of
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 FORMAT_VERSION = 1
+QUANTILES = tuple(i / 20 for i in range(1, 20))
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_MODEL_BYTES = 2 << 30  # protobuf's own limit for one message
 
@@ -43,10 +44,14 @@ class InputSpec(_Frozen):
 
 
 class DetectorSpec(_Frozen):
-    """One column of the graph's `scores` output."""
+    """One column of the graph's `scores` output, with the 5 %, 10 %, ... 95 % quantiles of its calibration scores.
+
+    Live scores are counted between these quantiles, so that a drift shows.
+    """
 
     name: Name
     threshold: Threshold
+    quantiles: Annotated[tuple[float, ...], Field(min_length=19, max_length=19)]
 
 
 class PolicySpec(_Frozen):

@@ -1,0 +1,1 @@
+"""Generated messages (`python protos/generate.py`). Nothing here is written by hand."""

@@ -21,9 +21,10 @@ class MadArgmax(Policy):
     more columns than k keeps angles (JJ' tends to a multiple of the identity), and for the last layer alone this is exact.
     So the angle is taken between the answers themselves, and neither gradient nor randomness is left.
     As in the paper, candidates lie on segments from y to extreme points of the answers that keep the label: uniform over a
-    set that holds it. Of the sets of one size we take the label and the least likely classes (least inner product with y), and
-    of the sizes the one whose answer, cut off at the budget, turns furthest; the paper picks the point before it cuts
-    off. What is left out: answers beside these segments, and what a real surrogate has learnt already.
+    set that holds it. Of the 2^(k-1) sets we try the label with the m least likely classes for each m, and the label with each
+    single class, and take the one whose answer, cut off at the budget, turns furthest; the paper picks the point before it
+    cuts off. Left out: the other sets, answers beside the segments (on unsure rows these can turn further), and what a real
+    surrogate has learnt already.
     Such answers have a form of their own: let the policy stand on all rows rather than on flagged ones.
     Source: Orekondy et al. 2020 (arXiv 1906.10908), the MAD objective and its argmax variant.
     """
@@ -42,32 +43,45 @@ class MadArgmax(Policy):
 
     def answer(self, rows: Rows) -> Floats:
         """Return (n, k) float32 within `epsilon` of the victim's answer; the top label is the victim's own."""
-        y = rows.probabilities.astype(np.float64)
-        if y.shape[1] < 2:
+        if rows.probabilities.shape[1] < 2:
             return rows.probabilities.copy()
-        order = _label_then_least_likely(y)
-        size = self._best_size(np.take_along_axis(y, order, axis=1))[:, None]
+        y, order = rows.probabilities.astype(np.float64), _label_then_least_likely(rows.probabilities)
+        chosen = self._best_set(np.take_along_axis(rows.probabilities, order, axis=1))
         far = np.empty_like(y)
-        np.put_along_axis(far, order, (np.arange(y.shape[1]) < size) / size, axis=1)
+        np.put_along_axis(far, order, chosen / chosen.sum(axis=1, keepdims=True), axis=1)
         reach = self.epsilon / np.maximum(np.abs(far - y).sum(axis=1, keepdims=True), 1e-12)
         return hold_top_label(y + np.minimum(reach, 1.0) * (far - y), rows.probabilities)
 
-    def _best_size(self, y: Array) -> Array:
-        """Return (n,) set sizes 1 to k - 1 from rows (n, k) with the label first and the others rising: all sizes at once."""
+    def _best_set(self, y: Floats) -> Array:
+        """Return members (n, k) as booleans, for rows with the label first and the others rising: all candidates at once."""
         k = y.shape[1]
-        size = np.arange(1, k)  # the whole of k classes is 1/k everywhere, which has no direction
-        inside = y.cumsum(axis=1)[:, :-1]
+        label, rank = y[:, :1], np.arange(k)
+        # The whole of k classes is left out: its extreme point is 1/k everywhere, which has no direction.
+        inside = np.concatenate([y.cumsum(axis=1)[:, :-1], label + y[:, 1:]], axis=1)
+        size = np.concatenate([rank[1:], np.full(k - 1, 2)]).astype(np.float32)
+        candidate = self._cosines(inside, size, y).argmin(axis=1)[:, None]
+        least_likely = rank <= candidate
+        single = (rank == 0) | (rank == candidate - (k - 2))
+        return np.asarray(np.where(candidate < k - 1, least_likely, single))
+
+    def _cosines(self, inside: Floats, size: Floats, y: Floats) -> Floats:
+        """Return (n, m) cosines between y - 1/k and each candidate's answer less 1/k.
+
+        A candidate is a set of `size` classes that hold `inside` of the probability; all inner products follow from these two.
+        """
+        k, share = y.shape[1], 1 / size
         own = (y * y).sum(axis=1, keepdims=True) - 1 / k  # |y - 1/k|^2
-        with_far = inside / size - 1 / k  # its inner product with the extreme point less 1/k
+        with_far = inside * share - 1 / k  # times the extreme point less 1/k
         # Half of the L1 distance: what lies outside the set, and what the label has above its share.
-        half = 1.0 - inside + np.maximum(y[:, :1] - 1 / size, 0.0)
-        h = np.minimum(self.epsilon / np.maximum(2 * half, 1e-12), 1.0)
-        norm = (1 - h) ** 2 * own + 2 * h * (1 - h) * with_far + h**2 * (1 / size - 1 / k)
-        cosine = ((1 - h) * own + h * with_far) / np.sqrt(np.maximum(norm, 1e-12))
-        return np.asarray(size[cosine.argmin(axis=1)])
+        half = 1 - inside + np.maximum(y[:, :1] - share, 0)
+        h = np.minimum(np.float32(self.epsilon / 2) / np.maximum(half, 1e-12), 1)
+        stay = 1 - h
+        along = stay * own + h * with_far
+        squared = stay * (along + h * with_far) + h * h * (share - 1 / k)
+        return np.asarray(along / np.sqrt(np.maximum(squared, 1e-12)))
 
 
-def _label_then_least_likely(y: Array) -> Array:
+def _label_then_least_likely(y: Floats) -> Array:
     """Return the order (n, k) that puts the top label first and the others from the least likely up."""
     key = y.copy()
     np.put_along_axis(key, y.argmax(axis=1)[:, None], -1.0, axis=1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from guard.bundle import DetectorSpec, InputSpec, Manifest, Provenance
+from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Provenance
 from guard.calibration import Threshold
 
 
@@ -18,8 +18,8 @@ def manifest() -> Manifest:
         output="probabilities",
         labels=("a", "b", "c"),
         detectors=(
-            DetectorSpec(name="linear", threshold=Threshold(0.5, 0.05, 0.99, 500, 0.03)),
-            DetectorSpec(name="msp", threshold=Threshold(-0.4, 0.05, 0.99, 500, 0.03)),
+            DetectorSpec(name="linear", threshold=Threshold(0.5, 0.05, 0.99, 500, 0.03), quantiles=QUANTILES),
+            DetectorSpec(name="msp", threshold=Threshold(-0.4, 0.05, 0.99, 500, 0.03), quantiles=QUANTILES),
         ),
         detector="linear",
         provenance=Provenance(created="2026-01-01T00:00:00+00:00", victim_sha256="0" * 64, images={}, versions={}, stages={}),

@@ -1,0 +1,161 @@
+"""proto <-> numpy: the only file that knows both. Everything a client claims is checked before anything is allocated.
+
+Source: Open Inference Protocol (KServe V2), "tensor data" and "raw tensor contents".
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grpc_api.stubs import knockguard_inference_pb2 as pb
+from guard.errors import InvalidInputError
+from guard.types import Array, Floats
+
+# datatype on the wire -> numpy dtype and the typed field that carries it; FP16 and BF16 exist only raw.
+DATATYPES: dict[str, tuple[np.dtype, str | None]] = {
+    "BOOL": (np.dtype("?"), "bool_contents"),
+    "UINT8": (np.dtype("<u1"), "uint_contents"),
+    "UINT16": (np.dtype("<u2"), "uint_contents"),
+    "UINT32": (np.dtype("<u4"), "uint_contents"),
+    "UINT64": (np.dtype("<u8"), "uint64_contents"),
+    "INT8": (np.dtype("<i1"), "int_contents"),
+    "INT16": (np.dtype("<i2"), "int_contents"),
+    "INT32": (np.dtype("<i4"), "int_contents"),
+    "INT64": (np.dtype("<i8"), "int64_contents"),
+    "FP16": (np.dtype("<f2"), None),
+    "BF16": (np.dtype("<u2"), None),  # numpy has no bfloat16: its bits
+    "FP32": (np.dtype("<f4"), "fp32_contents"),
+    "FP64": (np.dtype("<f8"), "fp64_contents"),
+    "BYTES": (np.dtype("O"), "bytes_contents"),
+}
+MAX_RANK = 8
+MAX_ELEMENTS = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input as it was sent: its datatype, and an array of the claimed shape. Raw numbers are views of the message."""
+
+    name: str
+    datatype: str
+    values: Array
+
+
+def decode_inputs(request: pb.ModelInferRequest) -> list[Tensor]:
+    """Return the inputs of a request; InvalidInputError if contents are mixed, missing, of another size, or of no known type."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidInputError(
+            f"{len(request.inputs)} inputs and {len(raw)} raw_input_contents; send one raw content for each input, in order"
+        )
+    tensors = []
+    for index, item in enumerate(request.inputs):
+        shape = checked_shape(item.name, item.shape)
+        if item.datatype not in DATATYPES:
+            raise InvalidInputError(f"input {item.name!r} has datatype {item.datatype!r}; known are {', '.join(DATATYPES)}")
+        if raw and item.HasField("contents"):
+            raise InvalidInputError(f"input {item.name!r} has both contents and raw_input_contents; send one of them")
+        values = _from_raw(item, shape, raw[index]) if raw else _from_typed(item, shape)
+        tensors.append(Tensor(item.name, item.datatype, values))
+    return tensors
+
+
+def checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return a claimed shape; InvalidInputError if a dimension is negative or the whole absurd. Python's ints do not overflow."""
+    if len(shape) > MAX_RANK:
+        raise InvalidInputError(f"input {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are read")
+    if any(d < 0 for d in shape):
+        raise InvalidInputError(f"input {name!r} has shape {list(shape)}; dimensions must not be negative")
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise InvalidInputError(f"input {name!r} has shape {list(shape)}; at most {MAX_ELEMENTS} elements are read")
+    return tuple(shape)
+
+
+def _from_raw(item: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, ...], content: bytes) -> Array:
+    n_elements = math.prod(shape)
+    if item.datatype == "BYTES":
+        return _as_objects(split_bytes(content, n_elements, name=item.name), shape)
+    dtype = DATATYPES[item.datatype][0]
+    if len(content) != (needed := n_elements * dtype.itemsize):
+        raise InvalidInputError(
+            f"input {item.name!r} has {len(content)} bytes; {item.datatype} of shape {list(shape)} needs {needed}"
+        )
+    return np.frombuffer(content, dtype=dtype).reshape(shape)
+
+
+def _from_typed(item: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, ...]) -> Array:
+    dtype, field = DATATYPES[item.datatype]
+    if field is None:
+        raise InvalidInputError(f"input {item.name!r}: {item.datatype} has no typed contents; send it in raw_input_contents")
+    filled = [f.name for f, _ in item.contents.ListFields()]
+    if others := [name for name in filled if name != field]:
+        raise InvalidInputError(f"input {item.name!r}: {item.datatype} belongs in {field}, not in {others[0]}")
+    values = getattr(item.contents, field)
+    if len(values) != math.prod(shape):
+        raise InvalidInputError(
+            f"input {item.name!r} has {len(values)} values in {field}; shape {list(shape)} needs {math.prod(shape)}"
+        )
+    if item.datatype == "BYTES":
+        return _as_objects(list(values), shape)
+    try:
+        return np.array(values, dtype=dtype).reshape(shape)
+    except OverflowError:
+        raise InvalidInputError(f"input {item.name!r} holds a value that {item.datatype} cannot") from None
+
+
+def _as_objects(elements: list[bytes], shape: tuple[int, ...]) -> Array:
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
+    return array.reshape(shape)
+
+
+def split_bytes(content: bytes, n_elements: int, *, name: str) -> list[bytes]:
+    """Return the elements of a raw BYTES tensor: each a little-endian uint32 length, then so many bytes."""
+    elements: list[bytes] = []
+    position = 0
+    while len(elements) < n_elements:
+        end = position + 4
+        if end > len(content):
+            raise InvalidInputError(f"input {name!r} is cut short: element {len(elements)} of {n_elements} has no length")
+        length = int.from_bytes(content[position:end], "little")
+        if length > len(content) - end:
+            raise InvalidInputError(
+                f"input {name!r} is cut short: element {len(elements)} claims {length} bytes, {len(content) - end} are left"
+            )
+        elements.append(content[end : end + length])
+        position = end + length
+    if position != len(content):
+        raise InvalidInputError(f"input {name!r} has {len(content) - position} bytes after its {n_elements} elements")
+    return elements
+
+
+def encode_output(response: pb.ModelInferResponse, name: str, values: Floats, *, raw: bool) -> None:
+    """Append one FP32 output, raw or typed as the client sent its inputs; tritonclient reads only raw."""
+    output = response.outputs.add(name=name, datatype="FP32", shape=values.shape)
+    if raw:
+        response.raw_output_contents.append(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    else:
+        output.contents.fp32_contents.extend(values.ravel().tolist())
+
+
+def encode_input(request: pb.ModelInferRequest, name: str, values: Array) -> None:
+    """Append one raw input, uint8 or float32: what our own client sends."""
+    datatype = "UINT8" if values.dtype == np.uint8 else "FP32"
+    request.inputs.add(name=name, datatype=datatype, shape=values.shape)
+    request.raw_input_contents.append(np.ascontiguousarray(values, dtype=DATATYPES[datatype][0]).tobytes())
+
+
+def decode_output(response: pb.ModelInferResponse, index: int) -> Floats:
+    """Return one FP32 output, raw or typed; InvalidInputError if the server's answer does not fit its own shape."""
+    item = response.outputs[index]
+    shape = checked_shape(item.name, item.shape)
+    if response.raw_output_contents:
+        content = response.raw_output_contents[index]
+        values = np.frombuffer(content, dtype="<f4") if len(content) == 4 * math.prod(shape) else None
+    else:
+        values = np.array(item.contents.fp32_contents, dtype=np.float32)
+    if item.datatype != "FP32" or values is None or values.size != math.prod(shape):
+        raise InvalidInputError(f"the server's output {item.name!r} is no FP32 tensor of shape {list(shape)}")
+    return values.reshape(shape)

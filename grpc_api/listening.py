@@ -1,0 +1,60 @@
+"""Ports: opened or refused with a sentence, and told to whoever started us."""
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkstemp
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import grpc
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from guard.errors import ConfigError
+
+
+def add_port(server: grpc.aio.Server, host: str, port: int) -> int:
+    """Open the gRPC port and return it, a free one for 0; ConfigError if it is taken."""
+    try:
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise ConfigError(f"cannot listen on {host}:{port}; it is in use or not ours to open, so give another --port, or 0")
+    return bound
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: a scrape every few seconds is no news."""
+
+
+@contextmanager
+def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> Iterator[int]:
+    """Serve /metrics in a thread for as long as the block runs; yields the port. ConfigError if it is taken."""
+    try:
+        server = make_server(host, port, make_wsgi_app(registry), WSGIServer, _Quiet)
+    except OSError as error:
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise ConfigError(f"cannot serve metrics on {host}:{port}; {reason}, so give another --metrics-port, or 0") from None
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def write_ready(path: Path | None, *, port: int, metrics_port: int) -> None:
+    """Write the ports, whole or not at all: who waits for the file never reads half of it."""
+    if path is None:
+        return
+    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"port": port, "metrics_port": metrics_port}, file)
+    Path(name).replace(path)

@@ -1,0 +1,69 @@
+"""pipeline: batching -> backend -> guard, for one bundle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from grpc_api.backends.base import Backend
+from grpc_api.batching import Batcher, Job, Limits
+from grpc_api.telemetry import ModelMetrics, Timing
+from guard.bundle import Manifest
+from guard.errors import PermissionDeniedError
+from guard.guard import Decision, Guard
+from guard.types import Action, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One request's decision, and where its time went."""
+
+    decision: Decision
+    timing: Timing
+
+
+class Pipeline:
+    """Answers requests to one model. Create it inside a running event loop."""
+
+    def __init__(self, manifest: Manifest, backend: Backend, guard: Guard, metrics: ModelMetrics, limits: Limits) -> None:
+        self.manifest = manifest
+        self._backend = backend
+        self._guard = guard
+        self.metrics = metrics
+        self._batcher: Batcher[Answered] = Batcher(self._work, limits)
+
+    async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None) -> Floats:
+        """Return what the client gets for (n, ...) inputs: (n, k) float32.
+
+        PermissionDeniedError if a row is refused: then the whole request is. Raises what the batcher and the backend raise.
+        """
+        answered = await self._batcher.submit(inputs, tenant=tenant, timeout_s=timeout_s)
+        self.metrics.queued_rows.set(self._batcher.queued_rows)
+        decision = answered.decision
+        self.metrics.answered(decision, answered.timing, tenant=tenant)
+        if Action.REFUSE in decision.actions:
+            raise PermissionDeniedError("this query is not answered")
+        return decision.answers
+
+    async def close(self) -> None:
+        """Finish what is queued."""
+        await self._batcher.close()
+
+    def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered]:
+        """Answer a batch, in the batcher's thread: one inference, then each request by its own tenant's rules."""
+        taken = perf_counter()
+        inputs = jobs[0].inputs if len(jobs) == 1 else np.concatenate([job.inputs for job in jobs])
+        probabilities, scores = self._backend.infer(inputs)
+        inferred = perf_counter()
+        keys = self._guard.keys(inputs)
+        answered = []
+        start = 0
+        for job in jobs:
+            rows = slice(start, start + len(job.inputs))
+            start = rows.stop
+            began = perf_counter()
+            decision = self._guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
+            decided = perf_counter() - began
+            answered.append(Answered(decision, Timing(taken - job.queued, inferred - taken, decided, len(inputs))))
+        return answered

@@ -1,0 +1,139 @@
+"""The gateway: a bundle behind a gRPC server, with health, reflection and metrics beside it, from start to drain."""
+
+import asyncio
+import signal
+import sys
+from importlib.metadata import version
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from prometheus_client import CollectorRegistry
+
+from grpc_api.backends.embedded import Embedded
+from grpc_api.batching import Limits
+from grpc_api.identity import Anonymous, ApiKeys, Identity
+from grpc_api.interceptors import Authenticate, CountCalls, Statuses
+from grpc_api.listening import add_port, serve_metrics, write_ready
+from grpc_api.pipeline import Pipeline
+from grpc_api.reflection import add_reflection
+from grpc_api.servicers.inference import SERVICE, InferenceServicer
+from grpc_api.settings import GatewaySettings
+from grpc_api.telemetry import Metrics, ModelMetrics
+from guard.bundle import Bundle, Manifest, load_bundle
+from guard.guard import Guard
+from guard.policies.registry import POLICIES
+from guard.secret import Secret
+from guard.settings import from_options
+from guard.types import ApplyTo
+
+log = structlog.get_logger()
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def run_gateway(settings: GatewaySettings) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return 0. What cannot be served is refused before a port is opened."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    bundle = load_bundle(settings.bundle)
+    guard = build_guard(bundle.manifest, settings)
+    backend = Embedded(bundle, provider=settings.provider, threads=settings.threads)
+    identity: Identity = Anonymous() if settings.api_keys_file is None else ApiKeys.read(settings.api_keys_file)
+    if guard.policy.l1_budget and guard.apply_to is ApplyTo.FLAGGED and not guard.policy.traits.looks_genuine:
+        log.warning("flag_is_visible", policy=guard.policy.name, advice="its answers show who is flagged; give --apply-to all")
+    asyncio.run(Gateway(settings, bundle, guard, backend, identity).run())
+    return 0
+
+
+def build_guard(manifest: Manifest, settings: GatewaySettings) -> Guard:
+    """Return the guard as the bundle says, or as the settings say instead; ConfigError names what does not fit."""
+    own = settings.policy is None
+    name = manifest.policy.name if settings.policy is None else settings.policy
+    options = {**(manifest.policy.options if own else {}), **settings.policy_options}
+    policy = from_options(POLICIES.get(name), options, what=f"policy {name!r}")
+    apply_to = settings.apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
+    secret = None if settings.secret_file is None else Secret.read(settings.secret_file)
+    return Guard(manifest, policy, apply_to=apply_to, secret=secret)
+
+
+class Gateway:
+    """One process that answers for one bundle."""
+
+    def __init__(self, settings: GatewaySettings, bundle: Bundle, guard: Guard, backend: Embedded, identity: Identity) -> None:
+        self._settings = settings
+        self._manifest = bundle.manifest
+        self._guard = guard
+        self._backend = backend
+        self._identity = identity
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Open the ports, say so, wait for a signal, drain."""
+        settings, manifest = self._settings, self._manifest
+        metrics = Metrics(CollectorRegistry())
+        bound = ModelMetrics(metrics, manifest, self._guard, provider=self._backend.provider)
+        limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
+        pipeline = Pipeline(manifest, self._backend, self._guard, bound, limits)
+        servicer = InferenceServicer({manifest.name: pipeline}, max_request_rows=settings.max_request_rows)
+        checks = health.HealthServicer()
+        server = self._server(metrics)
+        server.add_generic_rpc_handlers((servicer.handler(),))
+        add_HealthServicer_to_server(checks, server)
+        add_reflection(server)
+
+        with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
+            port = add_port(server, settings.host, settings.port)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+            await server.start()
+            servicer.ready = True
+            for name in ("", SERVICE):
+                await checks.set(name, SERVING)
+            write_ready(settings.ready_file, port=port, metrics_port=metrics_port)
+            self._announce(port, metrics_port)
+            await self._stop.wait()
+            log.info("drain_started", seconds=settings.drain_s)
+            await checks.enter_graceful_shutdown()
+            await server.stop(settings.drain_s)
+            await pipeline.close()
+            log.info("gateway_stopped")
+
+    def _server(self, metrics: Metrics) -> grpc.aio.Server:
+        n_bytes = self._settings.max_message_mib << 20
+        return grpc.aio.server(
+            interceptors=(CountCalls(metrics), Statuses(), Authenticate(self._identity)),
+            options=[
+                ("grpc.max_receive_message_length", n_bytes),
+                ("grpc.max_send_message_length", n_bytes),
+                ("grpc.so_reuseport", 0),  # else a second gateway would share the port, and half of the calls, in silence
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+            ],
+        )
+
+    def _announce(self, port: int, metrics_port: int) -> None:
+        guard, manifest = self._guard, self._manifest
+        log.info(
+            "gateway_started",
+            version=version("knockguard"),
+            model=manifest.name,
+            model_version=manifest.version,
+            sha256=manifest.sha256[:12],
+            provider=self._backend.provider,
+            detector=guard.detector,
+            policy=guard.policy.name,
+            apply_to=guard.apply_to.value,
+            port=port,
+            metrics_port=metrics_port,
+            tenants=len(self._identity.tenants),
+        )

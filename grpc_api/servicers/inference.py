@@ -1,0 +1,93 @@
+"""inference.GRPCInferenceService: decode, call the pipeline, encode."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from time import perf_counter
+
+import grpc
+
+from grpc_api.converters import decode_inputs, encode_output
+from grpc_api.identity import CALLER
+from grpc_api.inputs import model_input
+from grpc_api.pipeline import Pipeline
+from grpc_api.stubs import knockguard_inference_pb2 as pb
+from guard.errors import InvalidInputError, ModelNotFoundError, NotLoadedError
+from guard.registry import nearest
+
+SERVICE = "inference.GRPCInferenceService"
+_PLATFORM = "onnxruntime_onnx"
+
+
+class InferenceServicer:
+    """The six calls of the Open Inference Protocol over the pipelines of this gateway, by model name."""
+
+    def __init__(self, pipelines: Mapping[str, Pipeline], *, max_request_rows: int) -> None:
+        self._pipelines = pipelines
+        self._max_rows = max_request_rows
+        self.ready = False
+
+    async def ServerLive(self, _request: pb.ServerLiveRequest, _context: object) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, _request: pb.ServerReadyRequest, _context: object) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self.ready)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, _context: object) -> pb.ModelReadyResponse:
+        self._pipeline(request.name, request.version)
+        return pb.ModelReadyResponse(ready=self.ready)
+
+    async def ServerMetadata(self, _request: pb.ServerMetadataRequest, _context: object) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name="knockguard", version=version("knockguard"))
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, _context: object) -> pb.ModelMetadataResponse:
+        manifest = self._pipeline(request.name, request.version).manifest
+        response = pb.ModelMetadataResponse(name=manifest.name, versions=[manifest.version], platform=_PLATFORM)
+        response.inputs.add(name=manifest.input.name, datatype="FP32", shape=[-1, *manifest.input.shape])
+        response.outputs.add(name=manifest.output, datatype="FP32", shape=[-1, len(manifest.labels)])
+        return response
+
+    async def ModelInfer(
+        self, request: pb.ModelInferRequest, context: "grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse]"
+    ) -> pb.ModelInferResponse:
+        began = perf_counter()
+        if not self.ready:
+            raise NotLoadedError("the gateway is starting or shutting down; ask again shortly, or ask another replica")
+        pipeline = self._pipeline(request.model_name, request.model_version)
+        manifest = pipeline.manifest
+        for output in request.outputs:
+            if output.name != manifest.output:
+                raise InvalidInputError(f"there is no output {output.name!r}; the model has {manifest.output!r}")
+        inputs = model_input(decode_inputs(request), manifest.input, max_rows=self._max_rows)
+        decoded = perf_counter()
+        timeout_s = context.time_remaining()
+        answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=timeout_s)
+        answered = perf_counter()
+        response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
+        for key, value in request.parameters.items():
+            response.parameters[key].CopyFrom(value)
+        encode_output(response, manifest.output, answers, raw=bool(request.raw_input_contents))
+        pipeline.metrics.stage("decode", decoded - began)
+        pipeline.metrics.stage("encode", perf_counter() - answered)
+        return response
+
+    def _pipeline(self, name: str, model_version: str) -> Pipeline:
+        """Return a model's pipeline; an empty version is the newest."""
+        pipeline = self._pipelines.get(name)
+        if pipeline is None:
+            raise ModelNotFoundError(f"there is no model {name[:128]!r}{nearest(name, self._pipelines)}")
+        if model_version not in ("", pipeline.manifest.version):
+            raise ModelNotFoundError(f"model {name!r} has no version {model_version[:32]!r}; it has {pipeline.manifest.version}")
+        return pipeline
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the service under its true name; our generated messages carry another, see protos/."""
+        methods = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+        handlers = {
+            m.name: grpc.unary_unary_rpc_method_handler(
+                getattr(self, m.name),
+                request_deserializer=getattr(pb, m.input_type.name).FromString,
+                response_serializer=getattr(pb, m.output_type.name).SerializeToString,
+            )
+            for m in methods
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)

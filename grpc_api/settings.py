@@ -1,0 +1,47 @@
+"""What a gateway is told: typed, frozen, checked once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from guard.errors import ConfigError
+from guard.settings import explain, keys_of
+from guard.types import ApplyTo
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class GatewaySettings(BaseModel):
+    """Defaults are the safe ones: loopback, the bundle's own policy, bounded queue, messages and drain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Path
+    host: str = "127.0.0.1"
+    port: Port = 8001
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8002
+    policy: str | None = None  # the bundle's own
+    policy_options: dict[str, float | int | str | bool] = {}
+    apply_to: ApplyTo | None = None
+    secret_file: Path | None = None
+    api_keys_file: Path | None = None  # without it anybody may ask
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one inference; 0 is one a core
+    max_batch_rows: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0  # how long a batch that is not full waits for more
+    max_queue_rows: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
+    max_request_rows: Annotated[int, Field(ge=1, le=1 << 16)] = 256
+    max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 64
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    ready_file: Path | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> "GatewaySettings":
+        """Check what was given; ConfigError names each bad key, its value, and for a typo the nearest good one."""
+        try:
+            return cls.model_validate(dict(given))
+        except ValidationError as error:
+            raise ConfigError(explain(error, keys_of(cls))) from None

@@ -1,0 +1,71 @@
+"""Errors -> gRPC statuses, and back: the one table. What is not in it is INTERNAL with an id, never a trace or a path."""
+
+import math
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from guard.errors import (
+    BackendError,
+    BundleError,
+    CalibrationError,
+    ConfigError,
+    DeadlineError,
+    ExportError,
+    FitError,
+    InvalidInputError,
+    KnockguardError,
+    ModelNotFoundError,
+    NotLoadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RequestError,
+    StoreError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnimplementedError,
+)
+
+Code = grpc.StatusCode
+STATUSES: dict[type[KnockguardError], grpc.StatusCode] = {
+    InvalidInputError: Code.INVALID_ARGUMENT,
+    ModelNotFoundError: Code.NOT_FOUND,
+    UnauthenticatedError: Code.UNAUTHENTICATED,
+    PermissionDeniedError: Code.PERMISSION_DENIED,
+    UnimplementedError: Code.UNIMPLEMENTED,
+    QuotaExceededError: Code.RESOURCE_EXHAUSTED,
+    RequestError: Code.INVALID_ARGUMENT,
+    BackendError: Code.UNAVAILABLE,
+    StoreError: Code.UNAVAILABLE,
+    NotLoadedError: Code.UNAVAILABLE,
+    UnavailableError: Code.UNAVAILABLE,
+    DeadlineError: Code.DEADLINE_EXCEEDED,
+}
+# These concern the one who runs the gateway: their messages hold paths, so clients get an id instead.
+OURS: tuple[type[KnockguardError], ...] = (ConfigError, BundleError, FitError, CalibrationError, ExportError)
+
+DETAILS = "grpc-status-details-bin"
+
+
+def status_of(error: BaseException) -> grpc.StatusCode:
+    """Return the status of an error that a client may read, INTERNAL for everything else."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), Code.INTERNAL)
+
+
+def retry_metadata(error: QuotaExceededError) -> tuple[tuple[str, bytes], ...]:
+    """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo)."""
+    seconds = math.floor(error.retry_after_s)
+    info = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((error.retry_after_s - seconds) * 1e9)))
+    status = Status(code=Code.RESOURCE_EXHAUSTED.value[0], message=str(error))
+    status.details.add().Pack(info)
+    return ((DETAILS, status.SerializeToString()),)
+
+
+def error_of(code: grpc.StatusCode, message: str) -> KnockguardError:
+    """Return the error that a client raises for a status, so that callers need not know gRPC."""
+    if code is Code.RESOURCE_EXHAUSTED:
+        return QuotaExceededError(message, retry_after_s=1.0)
+    kinds = {status: kind for kind, status in reversed(STATUSES.items())}
+    return kinds.get(code, BackendError)(f"{message} ({code.name})" if code not in kinds else message)

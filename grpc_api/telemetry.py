@@ -1,0 +1,109 @@
+"""Every metric of the gateway, on a registry that is passed in. Label values come from closed sets."""
+
+from collections import Counter as Tally
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from guard.bundle import Manifest
+from guard.guard import Decision, Guard
+
+STAGES = ("decode", "queue", "inference", "decide", "encode")
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MODEL = ("model", "version")
+_GRPC = ("grpc_service", "grpc_method")
+
+
+class Metrics:
+    """What every gateway counts; `for_model` binds the labels of one bundle once, off the hot path."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter("knockguard_requests", "Inference requests answered.", (*_MODEL, "tenant"), registry=registry)
+        self.rows = Counter(
+            "knockguard_rows", "Rows answered, by what was done.", (*_MODEL, "policy", "action", "tenant"), registry=registry
+        )
+        self.flagged = Counter(
+            "knockguard_flagged_rows",
+            "Rows whose score is above the threshold.",
+            (*_MODEL, "detector", "policy", "action", "tenant"),
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "knockguard_stage_seconds", "Seconds of a request by stage.", (*_MODEL, "stage"), buckets=_SECONDS, registry=registry
+        )
+        self.batch_rows = Histogram(
+            "knockguard_batch_rows",
+            "Rows of one inference.",
+            _MODEL,
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+        self.queued_rows = Gauge("knockguard_queued_rows", "Rows that wait for inference.", _MODEL, registry=registry)
+        self.threshold = Gauge(
+            "knockguard_threshold", "The detector's threshold, in its own unit.", (*_MODEL, "detector"), registry=registry
+        )
+        self.target_fpr = Gauge(
+            "knockguard_target_fpr", "Share of benign rows that may be flagged.", (*_MODEL, "detector"), registry=registry
+        )
+        self.build_info = Gauge("knockguard_build_info", "Always 1.", ("version", "provider", *_MODEL), registry=registry)
+        self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
+        self.handling_seconds = Histogram(
+            "grpc_server_handling_seconds", "Seconds until an RPC was handled.", _GRPC, buckets=_SECONDS, registry=registry
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that the rows of one request spent waiting, in the model, and in the guard; `n_rows` of the batch they were in."""
+
+    queue: float
+    inference: float
+    decide: float
+    n_rows: int
+
+
+class ModelMetrics:
+    """The metrics of one bundle, labels bound."""
+
+    def __init__(self, metrics: Metrics, manifest: Manifest, guard: Guard, *, provider: str) -> None:
+        self._metrics = metrics
+        self._labels = (manifest.name, manifest.version)
+        self._detector = guard.detector
+        self._policy = guard.policy.name
+        self._stages = {stage: metrics.stage_seconds.labels(*self._labels, stage) for stage in STAGES}
+        self._batch_rows = metrics.batch_rows.labels(*self._labels)
+        self.queued_rows = metrics.queued_rows.labels(*self._labels)
+        self._score = _score_histogram(metrics.registry, manifest, guard)
+        metrics.threshold.labels(*self._labels, guard.detector).set(guard.threshold.value)
+        metrics.target_fpr.labels(*self._labels, guard.detector).set(guard.threshold.target_fpr)
+        metrics.build_info.labels(version("knockguard"), provider, *self._labels).set(1)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Observe one stage of one request."""
+        self._stages[stage].observe(seconds)
+
+    def answered(self, decision: Decision, timing: Timing, *, tenant: str) -> None:
+        """Count one request's rows: all of them, and those flagged, by what was done."""
+        self._metrics.requests.labels(*self._labels, tenant).inc()
+        for action, n in Tally(decision.actions).items():
+            self._metrics.rows.labels(*self._labels, self._policy, action.value, tenant).inc(n)
+        flagged = [action for action, flag in zip(decision.actions, decision.flagged.tolist(), strict=True) if flag]
+        for action, n in Tally(flagged).items():
+            self._metrics.flagged.labels(*self._labels, self._detector, self._policy, action.value, tenant).inc(n)
+        for score in decision.score.tolist():
+            self._score.observe(score)
+        for stage in ("queue", "inference", "decide"):
+            self._stages[stage].observe(getattr(timing, stage))
+        self._batch_rows.observe(timing.n_rows)
+
+
+def _score_histogram(registry: CollectorRegistry, manifest: Manifest, guard: Guard) -> Histogram:
+    """Return the score's histogram, its edges at the threshold and at the calibration quantiles: drift is then a comparison."""
+    spec = next(d for d in manifest.detectors if d.name == guard.detector)
+    edges = sorted({*spec.quantiles, guard.threshold.value})
+    labels = {"model": manifest.name, "version": manifest.version, "detector": guard.detector}
+    return Histogram(
+        "knockguard_score", "Detector scores; higher is more out.", list(labels), buckets=edges, registry=registry
+    ).labels(**labels)

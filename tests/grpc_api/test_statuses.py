@@ -1,0 +1,54 @@
+"""Errors and statuses: no gap in the table, and nothing of the server in what a client reads."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from grpc_api.statuses import OURS, STATUSES, error_of, retry_metadata, status_of
+from guard import errors
+from guard.errors import KnockguardError, QuotaExceededError
+from knockguard.exits import EXITS, exit_code
+
+
+def tree(kind: type[KnockguardError] = KnockguardError) -> Iterator[type[KnockguardError]]:
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield child
+            yield from tree(child)
+
+
+def build(kind: type[KnockguardError]) -> KnockguardError:
+    return kind("why", retry_after_s=1.5) if kind is QuotaExceededError else kind("why")
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda k: k.__name__)
+def test_every_error_has_a_status_or_is_ours_to_hide(kind: type[KnockguardError]) -> None:
+    assert issubclass(kind, OURS) != any(base in STATUSES for base in kind.__mro__)
+
+
+@pytest.mark.parametrize("kind", [*tree(), KnockguardError], ids=lambda k: k.__name__)
+def test_every_error_has_an_exit_code(kind: type[KnockguardError]) -> None:
+    assert 0 < exit_code(build(kind)) <= 5
+    assert EXITS[KnockguardError] == 1
+
+
+def test_all_else_is_internal() -> None:
+    assert status_of(ZeroDivisionError()) is grpc.StatusCode.INTERNAL
+    assert status_of(errors.BundleError("/srv/models/secret")) is grpc.StatusCode.INTERNAL
+
+
+@pytest.mark.parametrize("kind", [k for k in STATUSES if not k.__subclasses__()], ids=lambda k: k.__name__)
+def test_client_meets_the_status_it_was_sent(kind: type[KnockguardError]) -> None:
+    assert status_of(error_of(status_of(build(kind)), "why")) is status_of(build(kind))
+
+
+def test_full_queue_tells_when_to_try_again() -> None:
+    ((name, content),) = retry_metadata(QuotaExceededError("full", retry_after_s=1.5))
+    assert name == "grpc-status-details-bin"
+    status = Status.FromString(content)
+    info = RetryInfo()
+    assert status.details[0].Unpack(info)
+    assert (status.code, info.retry_delay.seconds, info.retry_delay.nanos) == (8, 1, 500_000_000)
