@@ -11,6 +11,7 @@ from evaluation.report_plots import recovery_plot
 from evaluation.report_table import COLUMNS, policy_rows
 from evaluation.report_text import headline, rate
 from evaluation.results import Results, read_results
+from guard.errors import InvalidInputError
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- demo:begin: written by docs/readme_figures.py -->", "<!-- demo:end -->"
@@ -22,6 +23,8 @@ def block(results: Results) -> str:
     lines = [COLUMNS, [":--", *["--:"] * (len(COLUMNS) - 1)], *policy_rows(results)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     detector, baseline = results.detector, results.baseline
+    if detector is None or baseline is None:
+        raise InvalidInputError("this run names no detector; give the results of `knockguard demo`")
     flagged, low = (rate(d.tpr, d.tpr_interval, d.n_out) for d in (detector, baseline))
     note = (
         f"Victim {results.victim.accuracy:.3f} balanced accuracy, chance {results.victim.chance:.3f}. "

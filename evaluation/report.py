@@ -38,7 +38,9 @@ def page(results: Results, artefacts: Artefacts | None) -> str:
         f'<section class="caution">\n<h2>Take care</h2>\n{_list(doubts)}\n</section>\n' if doubts else "",
         _section("Recovery by policy", _figure(recovery_plot(results)) + _policies(results)),
         _section("What it means", _list(findings(results))),
-        _section("Who is flagged", (_figure(score_plot(artefacts)) if artefacts else "") + _detectors(results)),
+        _section("Who is flagged", (_figure(score_plot(artefacts)) if artefacts else "") + _detectors(results.detector, results))
+        if results.detector
+        else "",
         _section("What the copier buys with more queries", _figure(budget)) if budget else "",
         _section("Flagged and passed", _examples(artefacts.examples)) if artefacts and artefacts.examples else "",
         _section("Beside the paper", _beside(results)),
@@ -72,13 +74,15 @@ def _tiles(results: Results) -> str:
     if open_ is not None:
         tiles.append(("harm", ratio(open_.recovery), "recovered undefended", f"{count(open_.queries)} queries"))
     if defended is not None:
-        flagged = f"{share_of(defended.flagged, defended.queries)} queries flagged"
+        known = defended.flagged is not None
+        flagged = f"{share_of(defended.flagged or 0, defended.queries)} queries flagged" if known else ""
         tiles.append(("safe", ratio(defended.recovery), f"recovered behind {defended.policy}", flagged))
     shown = defended or results.policies[0]
-    tiles.append(("", f"{shown.benign_accuracy:.3f}", "customers' accuracy", f"{victim.accuracy:.3f} without a guard"))
+    if shown.benign_accuracy is not None:
+        tiles.append(("", f"{shown.benign_accuracy:.3f}", "customers' accuracy", f"{victim.accuracy:.3f} without a guard"))
     if shown.benign_n:
         flagged_share = f"{100 * shown.benign_flagged / shown.benign_n:.1f} %"
-        target = f"target at most {100 * results.detector.target_fpr:g} %"
+        target = f"target at most {100 * results.detector.target_fpr:g} %" if results.detector else ""
         tiles.append(("", flagged_share, f"of {count(shown.benign_n)} customers' queries flagged", target))
     cells = (
         f'<div class="tile {kind}"><b>{escape(big)}</b>{escape(what)}<small>{escape(note)}</small></div>'
@@ -97,14 +101,14 @@ def _policies(results: Results) -> str:
     return _table(COLUMNS, policy_rows(results), harm=highlight) + f'<p class="note">{escape(note)}</p>'
 
 
-def _detectors(results: Results) -> str:
+def _detectors(detector: DetectorResult, results: Results) -> str:
     def row(d: DetectorResult, name: str) -> tuple[str, ...]:
         auroc = f"{d.auroc:.3f}" if d.auroc is not None else "-"
         return (name, rate(d.tpr, d.tpr_interval, d.n_out), rate(d.fpr, d.fpr_interval, d.n_in), auroc)
 
-    detector = results.detector
     rows = [row(detector, f"{detector.name} (decides)"), *(row(d, d.name) for d in results.other_detectors)]
-    rows.append(row(results.baseline, results.baseline.name))
+    if results.baseline is not None:
+        rows.append(row(results.baseline, results.baseline.name))
     head = ("detector", "out flagged, TPR (95 %)", "in flagged, FPR (95 %)", "AUROC")
     calibrated = f" from {count(detector.n_calibration)} calibration images" if detector.n_calibration is not None else ""
     note = (

@@ -20,9 +20,9 @@ def policy_rows(results: Results) -> list[tuple[str, ...]]:
             ratio(p.recovery),
             ratio(p.net_recovery),
             f"{p.fidelity:.3f}",
-            share_of(p.flagged, p.queries),
-            share_of(p.benign_flagged, p.benign_n),
-            f"{p.benign_accuracy:.3f}",
+            "-" if p.flagged is None else share_of(p.flagged, p.queries),
+            share_of(p.benign_flagged, p.benign_n) if p.benign_n else "-",
+            "-" if p.benign_accuracy is None else f"{p.benign_accuracy:.3f}",
         )
         for p in results.policies
     ]
@@ -33,14 +33,15 @@ def results_table(results: Results) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    victim, detector, baseline = results.victim, results.detector, results.baseline
+    victim = results.victim
+    told = [
+        f"{d.name}: TPR {d.tpr:.3f} (n = {count(d.n_out)}), FPR {d.fpr:.3f} (n = {count(d.n_in)})"
+        for d in (results.detector, results.baseline)
+        if d is not None
+    ]
     table = Table(
         title=f"What a copy is worth: victim {victim.accuracy:.3f} balanced accuracy, chance {victim.chance:.3f}",
-        caption=(
-            f"{detector.name}: TPR {detector.tpr:.3f} (n = {count(detector.n_out)}), "
-            f"FPR {detector.fpr:.3f} (n = {count(detector.n_in)}); "
-            f"low-level statistics alone: TPR {baseline.tpr:.3f}, FPR {baseline.fpr:.3f}"
-        ),
+        caption="; ".join(told) or None,
     )
     for i, column in enumerate(COLUMNS):
         table.add_column(column, justify="left" if i == 0 else "right")

@@ -53,7 +53,7 @@ def headline(results: Results) -> str:
 
 def findings(results: Results) -> list[str]:
     """Return what a reader should take away, the unwelcome included."""
-    found = [_detection(results.detector, results.baseline)]
+    found = _detection(results.detector, results.baseline)
     found += [_policy(p, results) for p in results.policies if p is not results.undefended]
     floor = chance_recovery(results)
     found.append(
@@ -67,7 +67,7 @@ def cautions(results: Results) -> list[str]:
     """Return what would make a careful reader doubt this run; best when empty."""
     found = []
     detector, baseline, open_ = results.detector, results.baseline, results.undefended
-    if detector.tpr_interval[0] <= baseline.tpr_interval[1]:
+    if detector and baseline and detector.tpr_interval[0] <= baseline.tpr_interval[1]:
         found.append(
             f"The {detector.name} detector flags {share(detector.tpr)} of out images, and statistics that know nothing of "
             f"content {share(baseline.tpr)}: most of this detection may be file format or texture, "
@@ -80,27 +80,36 @@ def cautions(results: Results) -> list[str]:
             f"Undefended, the attack has a net recovery of {ratio(open_.net_recovery)} only: too weak to judge a defence by. "
             "Give it more queries, a better pool or more epochs."
         )
-    over = [p for p in results.policies if Rate(p.benign_flagged, p.benign_n).low > detector.target_fpr]
+    limit = detector.target_fpr if detector else 1.0
+    over = [p for p in results.policies if Rate(p.benign_flagged, p.benign_n).low > limit]
     if over:
         worst = max(over, key=lambda p: p.benign_flagged / p.benign_n)
         found.append(
             f"{share_of(worst.benign_flagged, worst.benign_n)} benign queries were flagged where at most "
-            f"{share(detector.target_fpr)} were to be: these customers' images are not like those that calibrated the threshold."
+            f"{share(limit)} were to be: these customers' images are not like those that calibrated the threshold."
         )
     return found
 
 
-def _detection(detector: DetectorResult, baseline: DetectorResult) -> str:
-    margin = 100 * (detector.tpr - baseline.tpr)
-    return (
+def _detection(detector: DetectorResult | None, baseline: DetectorResult | None) -> list[str]:
+    if detector is None:
+        return []
+    told = (
         f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
-        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images; statistics that know nothing of content flag "
-        f"{share(baseline.tpr)} at {share(baseline.fpr)}. Content earns the margin: {margin:.0f} in 100."
+        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images"
     )
+    if baseline is None:
+        return [f"{told}."]
+    return [
+        f"{told}; statistics that know nothing of content flag {share(baseline.tpr)} at {share(baseline.fpr)}. "
+        f"Content earns the margin: {100 * (detector.tpr - baseline.tpr):.0f} in 100."
+    ]
 
 
 def _policy(policy: PolicyResult, results: Results) -> str:
-    cost = f"benign accuracy is {policy.benign_accuracy:.3f}, {results.victim.accuracy:.3f} without a guard"
+    cost = "what it does to benign clients was not measured"
+    if policy.benign_accuracy is not None:
+        cost = f"benign accuracy is {policy.benign_accuracy:.3f}, {results.victim.accuracy:.3f} without a guard"
     open_ = results.undefended
     if open_ is None or not open_.recovery:
         return f"{policy.policy} leaves the copier {ratio(policy.recovery)}; {cost}."

@@ -77,7 +77,8 @@ class PolicyResult(_Frozen):
     """One attack under one policy, by a client of its own, and what the same policy did to benign clients.
 
     `budget_curve` holds (queries, recovery) of copies trained on the first so many answers. Fidelity is the agreement of top
-    labels with the *undefended* victim.
+    labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign clients: `flagged` and
+    `benign_accuracy` are None then.
     """
 
     policy: str
@@ -86,10 +87,10 @@ class PolicyResult(_Frozen):
     net_recovery: Number
     fidelity: Share
     queries: Count
-    flagged: Count
-    benign_accuracy: Share
-    benign_flagged: Count
-    benign_n: Count
+    flagged: Count | None = None
+    benign_accuracy: Share | None = None
+    benign_flagged: Count = 0
+    benign_n: Count = 0
     budget_curve: tuple[tuple[Count, Number], ...] = ()
     apply_to: str = "flagged"
     attack: str = "knockoff"
@@ -97,7 +98,7 @@ class PolicyResult(_Frozen):
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
-        if self.flagged > self.queries or self.benign_flagged > self.benign_n:
+        if (self.flagged or 0) > self.queries or self.benign_flagged > self.benign_n:
             raise ValueError(
                 f"{self.policy}: {self.flagged} of {self.queries} queries and {self.benign_flagged} of {self.benign_n} "
                 "benign ones flagged; a count cannot exceed its n"
@@ -112,8 +113,8 @@ class Results(_Frozen):
     command: str  # the words that make this run again
     created: str  # ISO 8601, UTC
     victim: VictimResult
-    detector: DetectorResult  # the one that decided
-    baseline: DetectorResult  # statistics that know nothing of content, thresholded the same way
+    detector: DetectorResult | None = None  # the one that decided; unknown from outside
+    baseline: DetectorResult | None = None  # statistics that know nothing of content, thresholded the same way
     policies: Annotated[tuple[PolicyResult, ...], Field(min_length=1)]
     other_detectors: tuple[DetectorResult, ...] = ()
     versions: dict[str, str]

@@ -144,6 +144,21 @@ def test_page_draws_degenerate_scores(inside: list[float], outside: list[float])
     assert read(page(results(), shown)).tags.count("svg") == 3
 
 
+def test_an_attack_from_outside_is_reported_without_what_it_cannot_know() -> None:
+    blind = policy("shuffle", 0.29).model_copy(
+        update={"flagged": None, "benign_accuracy": None, "benign_flagged": 0, "benign_n": 0}
+    )
+    run = with_policies(policy("observe", 0.78), blind).model_copy(
+        update={"detector": None, "baseline": None, "other_detectors": ()}
+    )
+    words = " ".join(read(page(run, None)).words)
+    assert "0.35x" in words
+    assert "not measured" in words
+    assert "Who is flagged" not in words
+    assert headline(run).endswith("behind shuffle 0.35x.")
+    assert "TPR" not in str(results_table(run).caption)
+
+
 def test_equal_runs_make_equal_pages(tmp_path: Path) -> None:
     write_report(results(), artefacts(), tmp_path / "a.html")
     write_report(results(), artefacts(), tmp_path / "b.html")
@@ -162,4 +177,4 @@ def test_terminal_table_has_a_row_a_policy_and_reads_no_markup() -> None:
     assert all(column in text for column in COLUMNS)
     assert "[red]x" in text
     assert "0.93x" in text
-    assert "low-level statistics alone: TPR 0.310" in text
+    assert "low-level statistics: TPR 0.310" in text
