@@ -113,11 +113,18 @@ def gateway(bundle: Path, start: Callable[..., object]) -> Iterator[Served]:
         yield served
 
 
-def bright(n: int = 1) -> np.ndarray:
-    """Flagged: its mean is .9."""
-    return np.full((n, *SHAPE), 0.9, np.float32) * np.array([1.0, 0.99, 0.98], np.float32).reshape(1, 3, 1, 1)
+def _images(level: float) -> Callable[[int], np.ndarray]:
+    scale = np.array([1.0, 0.9, 0.8], np.float32).reshape(1, 3, 1, 1)
+    return lambda n=1: np.full((n, *SHAPE), level, np.float32) * scale
 
 
-def dark(n: int = 1) -> np.ndarray:
-    """Not flagged: its mean is .1."""
-    return np.full((n, *SHAPE), 0.1, np.float32) * np.array([1.0, 0.9, 0.8], np.float32).reshape(1, 3, 1, 1)
+@pytest.fixture(scope="session")
+def bright() -> Callable[[int], np.ndarray]:
+    """Images that are flagged: their mean is above .5."""
+    return _images(0.95)
+
+
+@pytest.fixture(scope="session")
+def dark() -> Callable[[int], np.ndarray]:
+    """Images that are not."""
+    return _images(0.1)

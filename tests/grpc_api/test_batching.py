@@ -12,6 +12,9 @@ from grpc_api.batching import Batcher, Job, Limits
 from guard.errors import DeadlineError, NotLoadedError, QuotaExceededError
 
 
+DEFAULTS = Limits()
+
+
 class Doubling:
     """Work that doubles rows, remembers batch sizes, fails on a marked row, and can be held up."""
 
@@ -41,7 +44,7 @@ async def held(work: Doubling, batcher: Batcher[Any]) -> asyncio.Task[Any]:
     return first
 
 
-def run(scenario: Any, limits: Limits = Limits()) -> Doubling:
+def run(scenario: Any, limits: Limits = DEFAULTS) -> Doubling:
     work = Doubling()
 
     async def main() -> None:

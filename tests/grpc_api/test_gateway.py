@@ -1,0 +1,214 @@
+"""The gateway as a process: what it refuses to start with, who may ask, what it counts, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from prometheus_client.parser import text_string_to_metric_families
+from tritonclient.utils import InferenceServerException
+
+from guard.secret import write_secret
+
+SHAPE = (3, 4, 4)
+
+
+def ask(address: str, images: np.ndarray, **kwargs: Any) -> np.ndarray:
+    with triton.InferenceServerClient(address) as client:
+        item = triton.InferInput("image", list(images.shape), "FP32")
+        item.set_data_from_numpy(images)
+        return client.infer("tiny", [item], **kwargs).as_numpy("probabilities")
+
+
+def samples(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = urllib.request.urlopen(url, timeout=5).read().decode()
+    found = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for s in found}
+
+
+def total(url: str, name: str, **labels: str) -> float:
+    return sum(v for (n, ls), v in samples(url).items() if n == name and labels.items() <= dict(ls).items())
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "knockguard", "serve", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_rows_flags_and_actions_are_counted(
+    bundle: Path, start: Any, dark: Callable[..., np.ndarray], bright: Callable[..., np.ndarray]
+) -> None:
+    with start(bundle, "--policy", "label-only") as served:
+        for images in (dark(3), bright(2), np.concatenate([dark(1), bright(4)])):
+            ask(served.address, images)
+        with pytest.raises(InferenceServerException):
+            ask(served.address, np.zeros((1, 3, 5, 5), np.float32))
+        url = served.metrics_url
+        assert total(url, "knockguard_requests_total", model="tiny", version="3") == 3
+        assert total(url, "knockguard_rows_total", action="answer") == 4
+        assert total(url, "knockguard_rows_total", action="alter", policy="label-only") == 6
+        assert total(url, "knockguard_flagged_rows_total", detector="linear", policy="label-only", action="alter") == 6
+        assert total(url, "knockguard_score_count", detector="linear") == 10
+        for stage in ("decode", "queue", "inference", "decide", "encode"):
+            assert total(url, "knockguard_stage_seconds_count", stage=stage) == 3
+        assert total(url, "knockguard_build_info", provider="CPUExecutionProvider") == 1
+        assert total(url, "grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="OK") == 3
+        assert total(url, "grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="INVALID_ARGUMENT") == 1
+
+
+def test_new_bundle_observes_and_changes_nothing(bundle: Path, start: Any, bright: Callable[..., np.ndarray]) -> None:
+    with start(bundle) as served:
+        answer = ask(served.address, bright())
+        assert 0 < answer.max() < 1
+        assert total(served.metrics_url, "knockguard_flagged_rows_total", policy="observe", action="answer") == 1
+
+
+def test_shuffle_gives_a_replica_with_the_same_secret_the_same_answer(
+    bundle: Path, start: Any, tmp_path: Path, bright: Callable[..., np.ndarray]
+) -> None:
+    write_secret(tmp_path / "secret")
+    arguments = ("--policy", "shuffle", "--secret-file", str(tmp_path / "secret"))
+    images = np.random.default_rng(0).uniform(0.7, 1.0, (8, *SHAPE)).astype(np.float32)
+    with start(bundle, *arguments) as one, start(bundle, *arguments) as two, start(bundle) as plain:
+        answers = ask(one.address, images)
+        np.testing.assert_array_equal(answers, ask(two.address, images))
+        true = ask(plain.address, images)
+    np.testing.assert_array_equal(np.sort(answers), np.sort(true))
+    assert (answers != true).any()
+
+
+def test_refused_row_fails_its_whole_request(
+    bundle: Path, start: Any, dark: Callable[..., np.ndarray], bright: Callable[..., np.ndarray]
+) -> None:
+    with start(bundle, "--policy", "refuse") as served:
+        assert len(ask(served.address, dark(2))) == 2
+        with pytest.raises(InferenceServerException, match="not answered") as caught:
+            ask(served.address, np.concatenate([dark(1), bright(1)]))
+        assert caught.value.status() == "StatusCode.PERMISSION_DENIED"
+        assert total(served.metrics_url, "knockguard_rows_total", action="refuse") == 1
+
+
+def test_api_keys_decide_who_may_ask_and_whose_rows_are_counted(
+    bundle: Path, start: Any, tmp_path: Path, dark: Callable[..., np.ndarray]
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"# ours\nshop:{sha256(b'zebra-1').hexdigest()}\nshop:{sha256(b'zebra-2').hexdigest()}\n")
+    with start(bundle, "--api-keys", str(keys)) as served:
+        for headers in (None, {"x-api-key": "zebra-3"}):
+            with pytest.raises(InferenceServerException, match="API key") as caught:
+                ask(served.address, dark(), headers=headers)
+            assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+        ask(served.address, dark(), headers={"x-api-key": "zebra-1"})
+        ask(served.address, dark(), headers={"authorization": "Bearer zebra-2"})
+        assert total(served.metrics_url, "knockguard_requests_total", tenant="shop") == 2
+        served.process.terminate()
+        log = served.process.communicate(timeout=20)[1]
+    assert "gateway_stopped" in log
+    for secret in ("zebra", sha256(b"first").hexdigest()):
+        assert secret not in log
+
+
+def test_deadline_that_passed_is_told_as_such(bundle: Path, start: Any, dark: Callable[..., np.ndarray]) -> None:
+    with start(bundle) as served, pytest.raises(InferenceServerException) as caught:
+        ask(served.address, dark(), client_timeout=1e-4)
+    assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_drains_and_ends_well(bundle: Path, start: Any, number: int, dark: Callable[..., np.ndarray]) -> None:
+    with start(bundle) as served:
+        ask(served.address, dark())
+        served.process.send_signal(number)
+        _, log = served.process.communicate(timeout=20)
+        assert served.process.returncode == 0
+        assert "drain_started" in log
+        assert "gateway_stopped" in log
+        assert "Traceback" not in log
+
+
+def test_second_gateway_on_the_port_is_refused(bundle: Path, start: Any) -> None:
+    with start(bundle) as served:
+        port = served.address.rpartition(":")[2]
+        code, message = refused(str(bundle), "--port", port, "--metrics-port", "0")
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{port}; it is in use" in message
+
+
+def test_taken_metrics_port_is_refused(bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, message = refused(str(bundle), "--port", "0", "--metrics-port", str(port))
+    assert code == 2
+    assert f"cannot serve metrics on 127.0.0.1:{port}; it is in use" in message
+
+
+def test_what_cannot_be_served_is_refused_with_the_way_out(bundle: Path, tmp_path: Path) -> None:
+    for arguments, code, sentence in (
+        ([str(tmp_path / "none")], 3, "make one with `knockguard protect`"),
+        ([str(bundle), "--policy", "shufle"], 2, "did you mean 'shuffle'"),
+        ([str(bundle), "--policy", "shuffle"], 2, "knockguard secret"),
+        ([str(bundle), "--policy", "top-k", "--option", "kk=3"], 2, "did you mean 'k'"),
+        ([str(bundle), "--option", "k"], 2, "KEY=VALUE"),
+        ([str(bundle), "--apply-to", "flaged"], 2, "apply_to"),
+        ([str(bundle), "--api-keys", str(tmp_path / "none")], 2, "cannot read the API keys"),
+    ):
+        assert refused(*arguments)[0] == code, arguments
+        assert sentence in refused(*arguments)[1]
+
+
+def test_cuda_that_did_not_load_is_a_refusal_to_start(bundle: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession((bundle / "model.onnx").read_bytes(), providers=onnxruntime.get_available_providers())
+    if "CUDAExecutionProvider" in session.get_providers():
+        pytest.skip("CUDA works here")
+    code, message = refused(str(bundle), "--provider", "cuda")
+    assert code == 2
+    assert "--provider cuda" in message
+
+
+@pytest.mark.server
+def test_prometheus_scrapes_the_flags_that_were_caused(
+    bundle: Path, start: Any, prometheus: Path, tmp_path: Path, bright: Callable[..., np.ndarray]
+) -> None:
+    import json
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with start(bundle, "--policy", "label-only") as served:
+        target = served.metrics_url.removeprefix("http://").removesuffix("/metrics")
+        config = tmp_path / "prometheus.yml"
+        config.write_text(
+            "global: {scrape_interval: 200ms}\n"
+            f"scrape_configs: [{{job_name: gateway, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
+        command = [prometheus, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+        try:
+            ask(served.address, bright(7))
+            query = 'sum(knockguard_flagged_rows_total{model="tiny",detector="linear",policy="label-only",action="alter"})'
+            url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.request.quote(query)}"
+            deadline, value = time.monotonic() + 30, None
+            while value != 7 and time.monotonic() < deadline:
+                time.sleep(0.2)
+                try:
+                    found = json.load(urllib.request.urlopen(url, timeout=5))["data"]["result"]
+                except OSError:
+                    continue
+                value = float(found[0]["value"][1]) if found else None
+            assert value == 7, (tmp_path / "log").read_text()[-2000:]
+        finally:
+            process.terminate()
+            process.wait(20)
