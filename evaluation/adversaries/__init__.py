@@ -1,0 +1,1 @@
+"""What a thief does with the answers, one way a file."""

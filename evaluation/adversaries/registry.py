@@ -1,0 +1,13 @@
+"""The adversaries by name. A new one is a file beside this one and a row here."""
+
+from evaluation.adversaries.base import Adversary
+from guard.registry import Registry
+
+ADVERSARIES: Registry[Adversary] = Registry(
+    "adversary",
+    Adversary,  # type: ignore[type-abstract]  # the base is only compared against
+    {
+        "soft": "evaluation.adversaries.soft:Soft",
+        "labels-only": "evaluation.adversaries.labels_only:LabelsOnly",
+    },
+)

@@ -1,0 +1,71 @@
+"""The baseline that a detector must beat: statistics that know nothing of what an image shows.
+
+Sharpness, noise and traces of JPEG tell two sets of files apart without a look at their content, and an adversary changes them at
+no cost. What this baseline flags, a detector may have flagged for the same bad reason; only the margin over it is content.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.fitting.logistic import fit_logistic
+from guard.types import Floats, Pixels
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_BANDS = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)  # edges, in cycles a pixel; the last reaches into the corners
+_BLOCK = 8  # of JPEG
+_FLOOR = 1.0  # grey levels: below it a picture is flat, whatever the ratio says
+
+
+@dataclass(frozen=True, slots=True)
+class LowLevel:
+    """A logistic regression on `statistics`: weights (d,) and a bias."""
+
+    weights: NDArray[np.float64]
+    bias: float
+
+    def scores(self, pixels: Pixels) -> Floats:
+        """Return (n,) float32 log-odds of being out."""
+        return (statistics(pixels) @ self.weights + self.bias).astype(np.float32)
+
+
+def fit_low_level(inside: Pixels, outside: Pixels, *, strength: float = 1e-3) -> LowLevel:
+    """Fit the baseline on in and out images, (n, h, w, 3) uint8 of one size; `strength` as in `fit_logistic`."""
+    return LowLevel(*fit_logistic(statistics(inside), statistics(outside), strength=strength))
+
+
+def statistics(pixels: Pixels) -> Floats:
+    """Return (n, 15) float32: spectrum, its slopes, and traces, all of the grey image; none knows a colour or a place."""
+    grey = pixels.astype(np.float32) @ _LUMA
+    spectrum = _spectrum(grey)
+    return np.concatenate([spectrum, np.diff(spectrum, axis=1), _blockiness(grey), _residual(grey)], axis=1)
+
+
+def _spectrum(grey: Floats) -> Floats:
+    """Log power in bands of frequency (n, 6), under a window that keeps the borders out."""
+    height, width = grey.shape[1:]
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+    power = np.abs(np.fft.fft2((grey - grey.mean(axis=(1, 2), keepdims=True)) * window)) ** 2 / (height * width)
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
+    bands = [power[:, (radius >= low) & (radius < high)].mean(axis=1) for low, high in pairwise(_BANDS)]
+    return np.log(np.stack(bands, axis=1) + _FLOOR).astype(np.float32)
+
+
+def _blockiness(grey: Floats) -> Floats:
+    """Steps across JPEG's block borders over steps elsewhere, rows and columns (n, 2)."""
+    ratios = []
+    for axis in (1, 2):
+        steps = np.abs(np.diff(grey, axis=axis)).mean(axis=3 - axis)
+        ratios.append((steps[:, _BLOCK - 1 :: _BLOCK].mean(axis=1) + _FLOOR) / (steps.mean(axis=1) + _FLOOR))
+    return np.stack(ratios, axis=1).astype(np.float32)
+
+
+def _residual(grey: Floats) -> Floats:
+    """What four neighbours do not foretell (n, 2): log of its deviation, and of deviation over mean size (its peakedness)."""
+    centre = grey[:, 1:-1, 1:-1]
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    left = centre - around / 4
+    deviation, size = left.std(axis=(1, 2)), np.abs(left).mean(axis=(1, 2))
+    return np.stack([np.log(deviation + _FLOOR), np.log((deviation + _FLOOR) / (size + _FLOOR))], axis=1).astype(np.float32)

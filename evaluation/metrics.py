@@ -1,0 +1,69 @@
+"""What an attack is measured by. Plain numpy; every argument of n rows, every result a float.
+
+A class that has no image in the sample has no recall, so it is left out of a balanced accuracy rather than counted as zero.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.errors import InvalidInputError
+from guard.types import Floats, Ints
+
+
+def accuracy(logits: Floats, labels: Ints) -> float:
+    """Return the share of (n, k) rows whose largest entry is at the label; probabilities do as well as logits."""
+    return float((_top(logits, labels) == labels).mean())
+
+
+def balanced_accuracy(logits: Floats, labels: Ints) -> float:
+    """Return the mean over classes of the share of that class's rows which got their label: chance is 1 / k for any mixture."""
+    return float(np.mean(list(recalls(logits, labels).values())))
+
+
+def recalls(logits: Floats, labels: Ints) -> dict[int, float]:
+    """Return class -> share of its rows that got it as top label, for the classes that occur."""
+    hits = _top(logits, labels) == labels
+    return {int(c): float(hits[labels == c].mean()) for c in np.unique(labels)}
+
+
+def fidelity(surrogate: Floats, victim: Floats) -> float:
+    """Return the share of rows on which two models, each (n, k), have the same top label. The victim is the undefended one."""
+    if surrogate.shape != victim.shape or not len(victim):
+        raise InvalidInputError(
+            f"answers of {surrogate.shape} and {victim.shape} cannot be compared; give the same images to both"
+        )
+    return float((surrogate.argmax(axis=1) == victim.argmax(axis=1)).mean())
+
+
+def recovery(surrogate: float, victim: float) -> float:
+    """Return how much of the victim's accuracy the copy has; printed as `0.75x` (Atli et al., table 2)."""
+    if victim <= 0:
+        raise InvalidInputError(f"the victim's accuracy is {victim}; a recovery needs one above 0")
+    return surrogate / victim
+
+
+def net_recovery(surrogate: float, victim: float, *, chance: float) -> float:
+    """Return the recovery after chance is taken from both: 0 for a copy that guesses, negative for one that misleads."""
+    if victim <= chance:
+        raise InvalidInputError(
+            f"the victim's accuracy {victim:.3f} is not above chance {chance:.3f}; there is nothing to recover"
+        )
+    return (surrogate - chance) / (victim - chance)
+
+
+def auroc(inside: Floats, outside: Floats) -> float:
+    """Return the chance that an out image scores above an in image, ties counted half (Mann and Whitney 1947)."""
+    if not (len(inside) and len(outside)):
+        raise InvalidInputError(f"{len(inside)} in and {len(outside)} out scores; an AUROC needs one of each at least")
+    ordered = np.sort(inside)
+    below = np.searchsorted(ordered, outside, side="left")
+    up_to = np.searchsorted(ordered, outside, side="right")
+    return float((below + up_to).sum(dtype=np.float64) / (2 * len(inside) * len(outside)))
+
+
+def _top(logits: Floats, labels: Ints) -> NDArray[np.intp]:
+    if logits.ndim != 2 or logits.shape[:1] != labels.shape or not len(labels):
+        raise InvalidInputError(
+            f"answers of {logits.shape} do not fit labels of {labels.shape}; give (n, k) and (n,), n at least 1"
+        )
+    return np.asarray(logits.argmax(axis=1))
