@@ -95,9 +95,9 @@ class _Fused:
 def pool(write: NodeWriter, tensor: str, *, side: int) -> str:
     """Return (n, 2c): the mean of each channel of a (n, c, h, w) tensor over its positions, then the deviation.
 
-    `side` is the smaller of h and w. Two global average pools, of x and of x * x: of nine ways that were timed in ONNX Runtime on
-    a CPU the cheapest, because it alone stays in the blocked layout of the convolutions around it. What E[x^2] - E[x]^2 loses to
-    rounding matters only where a channel's mean is some hundred times its deviation. Squaring a large map still costs a pass
+    `side` is the smaller of h and w. Two global average pools, of x and of x * x: of eight ways that were timed in ONNX Runtime
+    on a CPU the cheapest, because it alone stays in the blocked layout of the convolutions around it. What E[x^2] - E[x]^2 loses
+    to rounding matters only where a channel's mean is some hundred times its deviation. Squaring a large map still costs a pass
     over memory, so the deviation is taken on a grid of its positions, 28 a side or more.
     """
     mean = write.node("GlobalAveragePool", tensor)

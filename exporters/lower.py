@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -67,9 +68,7 @@ class NodeWriter:
         self.initializers.append(numpy_helper.from_array(array, full))
         return full
 
-    def node(
-        self, op: str, *inputs: str, axes: tuple[int, ...] | None = None, **attributes: int | float | tuple[int, ...]
-    ) -> str:
+    def node(self, op: str, *inputs: str, axes: tuple[int, ...] | None = None, **attributes: Any) -> str:
         """Append a node and return the name of its first output."""
         full = f"{self._prefix}/{op}{len(self.nodes)}"
         given = list(inputs)
