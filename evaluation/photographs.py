@@ -48,7 +48,7 @@ class Variety:
 
 # The detector has few photographs and must expect any: wide changes of colour, and joints, keep it from learning these sixteen.
 DETECTOR_VARIETY = Variety(min_crop=64, colour=0.4, hue=0.7, joined=0.6)
-ADVERSARY_VARIETY = Variety(min_crop=128, colour=0.4)
+ADVERSARY_VARIETY = Variety(min_crop=128, colour=0.2)
 
 
 def detector_photographs() -> list[Pixels]:
