@@ -15,7 +15,7 @@ from guard.errors import GraphError
 PROBABILITIES, LOGITS, PENULTIMATE, SCORES = "probabilities", "logits", "penultimate", "scores"
 _PREFIX = "knockguard"
 _GRID = 28  # positions a side that a deviation is taken from, at least
-_FLOOR = 1e-6  # keeps the deviation away from 0, where its slope has no end
+_FLOOR = 1e-6  # of a variance; rounding can make that of a flat channel negative
 
 
 def feature_graph(model: ModelProto, taps: Taps) -> ModelProto:
@@ -107,9 +107,8 @@ def pool(write: NodeWriter, tensor: str, *, side: int) -> str:
         grid = write.node("MaxPool", tensor, kernel_shape=(1, 1), strides=(stride, stride))
         grid_mean = write.node("GlobalAveragePool", grid)
     square = write.node("GlobalAveragePool", write.node("Mul", grid, grid))
-    zero, floor = write.constant(np.array(0, np.float32)), write.constant(np.array(_FLOOR, np.float32))
-    variance = write.node("Max", write.node("Sub", square, write.node("Mul", grid_mean, grid_mean)), zero)
-    deviation = write.node("Sqrt", write.node("Add", variance, floor))
+    variance = write.node("Sub", square, write.node("Mul", grid_mean, grid_mean))
+    deviation = write.node("Sqrt", write.node("Max", variance, write.constant(np.array(_FLOOR, np.float32))))
     return write.node("Flatten", write.node("Concat", mean, deviation, axis=1), axis=1)
 
 

@@ -21,9 +21,19 @@ def load(path):
     return model, find_taps(model)
 
 
-@pytest.mark.parametrize("path", ["plain_resnet_path", "torchscript_resnet_path"])
-def test_resnet_exported_without_our_help_has_all_taps(path, request, resnet, resnet_images):
-    model, taps = load(request.getfixturevalue(path))
+@pytest.fixture(scope="module", params=["plain_resnet_path", "torchscript_resnet_path"])
+def exported(request):
+    """(model, taps) of a ResNet-18 from each of PyTorch's exporters."""
+    return load(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="module")
+def plain(plain_resnet_path):
+    return load(plain_resnet_path)
+
+
+def test_resnet_exported_without_our_help_has_all_taps(exported):
+    model, taps = exported
     assert taps.n_classes == 1000
     assert taps.probabilities is None
     assert taps.shapes[taps.penultimate][1] == 512
@@ -33,9 +43,8 @@ def test_resnet_exported_without_our_help_has_all_taps(path, request, resnet, re
     assert {producers[t] for t in taps.stages.values()} == {"Relu"}
 
 
-@pytest.mark.parametrize("path", ["plain_resnet_path", "torchscript_resnet_path"])
-def test_stages_are_what_the_blocks_return(path, request, resnet, resnet_images):
-    model, taps = load(request.getfixturevalue(path))
+def test_stages_are_what_the_blocks_return(exported, resnet, resnet_images):
+    model, taps = exported
     features = run(graph_bytes(feature_graph(model, taps)), resnet_images)
     x = torch.from_numpy(resnet_images)
     with torch.no_grad():
@@ -151,8 +160,8 @@ def test_unclear_answer_names_the_outputs(tmp_path, export_plainly, images):
     assert find_taps(model, override={"logits": "b"}).logits == "b"
 
 
-def test_override_replaces_the_stages(plain_resnet_path):
-    model, found = load(plain_resnet_path)
+def test_override_replaces_the_stages(plain):
+    model, found = plain
     taps = find_taps(model, override={"stage2": found.stages["stage5"], "stage1": found.stages["stage3"]})
     assert dict(taps.stages) == {"stage1": found.stages["stage3"], "stage2": found.stages["stage5"]}
     assert list(taps.stages) == ["stage1", "stage2"]
@@ -171,13 +180,13 @@ def test_override_replaces_the_stages(plain_resnet_path):
         ({"logits": "relu_4"}, r"logits: tensor 'relu_4' has shape"),
     ],
 )
-def test_override_that_does_not_fit_is_refused(plain_resnet_path, override, message):
+def test_override_that_does_not_fit_is_refused(plain, override, message):
     with pytest.raises(GraphError, match=message):
-        find_taps(load_graph(plain_resnet_path), override=override)
+        find_taps(plain[0], override=override)
 
 
-def test_description_has_a_line_for_each_tap(plain_resnet_path):
-    _, taps = load(plain_resnet_path)
+def test_description_has_a_line_for_each_tap(plain):
+    _, taps = plain
     lines = taps.describe()
     assert [line.split()[0] for line in lines] == ["logits", "probabilities", "penultimate", *taps.stages]
     assert "64 x 16 x 16" in lines[4]
