@@ -42,7 +42,9 @@ class ModelGuard(Policy):
         """Return (n, k) float32 within `epsilon` of the victim's answer; the top label is the victim's own."""
         if rows.probabilities.shape[1] < 2:
             return rows.probabilities.copy()
-        order = rows.probabilities.argsort(axis=1, kind="stable")
+        key = rows.probabilities.copy()
+        np.put_along_axis(key, key.argmax(axis=1)[:, None], np.inf, axis=1)  # of equal ones the first is the label
+        order = key.argsort(axis=1, kind="stable")
         rising = np.take_along_axis(rows.probabilities, order, axis=1).astype(np.float64)
         altered = np.empty_like(rising)
         np.put_along_axis(altered, order, Pouring(rising, budget=self.epsilon / 2).best(), axis=1)

@@ -2,27 +2,29 @@
 
 Minimise sum(y' log y) over y' with sum 1, at most `budget` of probability moved, and no class above the label. Fix the
 label's new value t, the ceiling. Then what lies above it must come down to it, the likeliest others are emptied and the least
-likely filled up to it, as far as the budget goes. The optimum is convex in t, so a golden-section search finds it.
+likely filled up to it, as far as the budget goes. The optimum is convex in t, so a search on finer and finer grids finds it.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
 from guard.types import Array
 
 _FLOOR = 1e-6  # the paper's: less likely classes all cost the same, and log(0) is no number
-_STEPS = 8  # each leaves 0.62 of the bracket: in the end 2 %
-_GOLDEN = (5**0.5 - 1) / 2
+_ROUNDS = 2
+_GRID = np.linspace(0.0, 1.0, 20)  # each round leaves a tenth of the bracket
 
 
 class Pouring:
     """Rows (n, k), k at least 2, in rising order, the label last, and the `budget` that may be moved.
 
-    Prefix sums make one trial of t a few comparisons a class, where pouring itself would take a dozen passes.
+    Prefix sums and bisection make one trial of t some log2(k) steps, where pouring itself would take a dozen passes over k.
     """
 
     def __init__(self, rising: Array, *, budget: float) -> None:
         rising = rising / rising.sum(axis=1, keepdims=True)
-        cost = np.log(np.maximum(rising, _FLOOR, dtype=np.float32))  # float32: a tenth of the time, and it only weighs choices
+        cost = np.log(np.maximum(rising, _FLOOR, dtype=np.float32))  # float32 will do: costs only weigh choices
         self._budget = budget
         self._label, self._label_cost = rising[:, -1:], cost[:, -1:]
         self._others, self._cost = rising[:, :-1], cost[:, :-1]
@@ -37,22 +39,13 @@ class Pouring:
         return self._pour(self._search())
 
     def _search(self) -> Array:
-        """Return the best ceilings (n, 1): ends of the bracket first, where sure rows have their optimum and no step lands."""
+        """Return the best ceilings (n, 1): of all that were tried, for sure rows have theirs at an end of the bracket."""
         low, high = self._lowest(), np.minimum(self._label + self._budget, 1.0)
-        tried = [(at, self._change(at)) for at in (low, np.maximum(low, self._label))]
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        at_left, at_right = self._change(left), self._change(right)
-        for _ in range(_STEPS):
-            keep_left = at_left < at_right
-            low, high = np.where(keep_left, low, left), np.where(keep_left, right, high)
-            probe = np.where(keep_left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
-            at_probe = self._change(probe)
-            left, right = np.where(keep_left, probe, right), np.where(keep_left, left, probe)
-            at_left, at_right = np.where(keep_left, at_probe, at_right), np.where(keep_left, at_left, at_probe)
-        best, least = tried[0]
-        for at, change in (*tried[1:], (left, at_left), (right, at_right)):
-            best, least = np.where(change < least, at, best), np.minimum(change, least)
-        return best
+        for _ in range(_ROUNDS):
+            tried = low + _GRID * (high - low)
+            best = self._change(tried).argmin(axis=1)[:, None]
+            low, high = _at(tried, np.maximum(best - 1, 0)), _at(tried, np.minimum(best + 1, len(_GRID) - 1))
+        return _at(tried, best)
 
     def _lowest(self) -> Array:
         """Return the (n, 1) ceiling above which lies just the budget; none is below 1/k, where all classes are equal."""
@@ -62,8 +55,8 @@ class Pouring:
         return np.asarray(np.maximum(levels.max(axis=1, keepdims=True), 1 / (self._n_others + 1)))
 
     def _flows(self, t: Array) -> tuple[Array, Array, Array]:
-        """Return for ceilings (n, 1): how many others are not above, what is filled, and what is emptied of free will."""
-        n_below = _leading(self._others <= t)
+        """Return for ceilings (n, g): how many others are not above, what is filled, and what is emptied of free will."""
+        n_below = _leading(lambda i: _at(self._others, i) <= t, np.full(t.shape, self._n_others))
         mass_below = _at(self._mass, n_below) + (self._n_others - n_below) * t
         forced = 1.0 - t - mass_below  # from above the ceiling; below 0 where the label itself has to be lifted
         # The most that can be filled: n_full classes have the ceiling, one has what is left, and the likelier ones nothing.
@@ -75,9 +68,9 @@ class Pouring:
         return n_below, filled, filled - forced
 
     def _change(self, t: Array) -> Array:
-        """Return by how much the objective changes (n, 1) with ceilings t (n, 1)."""
+        """Return by how much the objective changes (n, g) with g ceilings a row."""
         n_below, filled, emptied = self._flows(t)
-        n_full = np.clip(_leading(self._count * t - self._mass <= filled) - 1, 0, n_below)
+        n_full = _leading(lambda i: (i + 1) * t - _at(self._mass, i + 1) <= filled, n_below)
         gain = t * _at(self._costs, n_full) - _at(self._likelihood, n_full)
         gain += self._cost_of(n_full) * (filled - n_full * t + _at(self._mass, n_full))
         # Forced down to the ceiling; then emptied, first of those that stand at it.
@@ -88,12 +81,12 @@ class Pouring:
         loss += t * (self._costs[:, -1:] - _at(self._costs, first_empty))
         loss += self._cost_of(first_empty - 1) * (from_ceiling - (self._n_others - first_empty) * t)
         kept = _at(self._mass, n_below) - (emptied - from_ceiling)
-        n_kept = np.clip(_leading(self._mass <= kept) - 1, 0, n_below)
+        n_kept = _leading(lambda i: _at(self._mass, i + 1) <= kept, n_below)
         loss += likelihood_below - _at(self._likelihood, n_kept) - self._cost_of(n_kept) * (kept - _at(self._mass, n_kept))
         return np.asarray(gain - loss + self._label_cost * (t - self._label))
 
     def _cost_of(self, index: Array) -> Array:
-        """Return costs (n, 1); past either end nothing is left to move, so any cost does."""
+        """Return costs (n, g); past either end nothing is left to move, so any cost does."""
         return _at(self._cost, np.clip(index, 0, self._n_others - 1))
 
     def _pour(self, t: Array) -> Array:
@@ -115,11 +108,16 @@ def _prefix(values: Array) -> Array:
 
 
 def _at(values: Array, index: Array) -> Array:
-    """Return one column a row: values (n, k), index (n, 1)."""
+    """Return g columns a row: values (n, k), index (n, g)."""
     return np.take_along_axis(values, index, axis=1)
 
 
-def _leading(holds: Array) -> Array:
-    """Return (n, 1): in how many columns it holds before the first in which it does not."""
-    first_not = holds.argmin(axis=1, keepdims=True)  # also 0 where it holds in all
-    return np.asarray(np.where(_at(holds, first_not), holds.shape[1], first_not))
+def _leading(holds: Callable[[Array], Array], size: Array) -> Array:
+    """Return (n, g): for how many of the columns 0, 1, ..., size - 1 it holds before the first for which it does not."""
+    low, high = np.zeros_like(size), size
+    for _ in range(int(size.max(initial=0)).bit_length()):
+        middle = (low + high) // 2
+        is_open = low < high
+        does = holds(np.minimum(middle, size.max() - 1))
+        low, high = np.where(is_open & does, middle + 1, low), np.where(is_open & ~does, middle, high)
+    return low
