@@ -48,6 +48,7 @@ class Variety:
 
 # The detector has few photographs and must expect any: wide changes of colour, and joints, keep it from learning these sixteen.
 DETECTOR_VARIETY = Variety(min_crop=64, colour=0.4, hue=0.7, joined=0.6)
+PLAIN_VARIETY = Variety(min_crop=64, colour=0.2)
 ADVERSARY_VARIETY = Variety(min_crop=128, colour=0.2)
 
 

@@ -8,6 +8,7 @@ from evaluation.results import Results
 if TYPE_CHECKING:
     from rich.table import Table
 
+TERMINAL_COLUMNS = ("policy", "copy", "recov.", "net", "fidel.", "flagged", "false +", "benign")
 COLUMNS = ("policy", "copy's accuracy", "recovery", "net", "fidelity", "attack flagged", "benign flagged", "benign accuracy")
 
 
@@ -30,21 +31,28 @@ def policy_rows(results: Results) -> list[tuple[str, ...]]:
 
 def results_table(results: Results) -> "Table":
     """Return the table, its caption naming victim, chance, detector and baseline."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     victim = results.victim
     told = [
-        f"{d.name}: TPR {d.tpr:.3f} (n = {count(d.n_out)}), FPR {d.fpr:.3f} (n = {count(d.n_in)})"
+        f"{d.name}: TPR {d.tpr:.3f} (n={count(d.n_out)}), FPR {d.fpr:.3f} (n={count(d.n_in)})"
         for d in (results.detector, results.baseline)
         if d is not None
     ]
+    asked = sorted({(p.queries, p.benign_n) for p in results.policies})
+    told.append("copy, benign: balanced accuracy of the copy, of the guarded answers; false +: customers flagged")
+    told += [f"a copier asks {count(q)} times, a customer {count(n)}" if n else f"{count(q)} queries" for q, n in asked]
     table = Table(
         title=f"What a copy is worth: victim {victim.accuracy:.3f} balanced accuracy, chance {victim.chance:.3f}",
-        caption="; ".join(told) or None,
+        caption="\n".join(told),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
     )
-    for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i == 0 else "right")
+    for i, column in enumerate(TERMINAL_COLUMNS):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in policy_rows(results):
-        table.add_row(*map(Text, row))  # a name is never read as markup
+        # A name is never read as markup; counts stand once, below the table, so that it fits 80 columns.
+        table.add_row(*(Text(cell.partition(" of ")[0].replace(" %", "%")) for cell in row))
     return table

@@ -1,7 +1,7 @@
 """Writes grpc_api/stubs from the .proto files: `python protos/generate.py`; with `--check` it only says whether they are current.
 
-grpcio-tools 1.76 pairs with protobuf 6.33: generated code needs a runtime at least as new as its generator. Only messages are generated; the
-services are registered by hand under their true names (see `grpc_api/stubs/__init__.py`).
+grpcio-tools 1.76 pairs with protobuf 6.33: generated code needs a runtime at least as new as its generator. Only messages are
+generated; the services are registered by hand under their true names (see `grpc_api/stubs/__init__.py`).
 """
 
 import sys

@@ -11,7 +11,6 @@ import pytest
 from grpc_api.batching import Batcher, Job, Limits
 from guard.errors import DeadlineError, NotLoadedError, QuotaExceededError
 
-
 DEFAULTS = Limits()
 
 

@@ -1,0 +1,188 @@
+"""The command `knockguard`. Each command imports its room when it is called, so that help answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Protects served image classifiers from model extraction, and measures how much a copier would recover.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Where everything is written.")] = Path("knockguard-demo"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing from an earlier run.")] = False,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Tell the whole story on real images: train, protect, serve, attack, report. At most four minutes on two cores."""
+    from knockguard.demo import run_demo
+
+    run_demo(folder, seed=seed, fresh=fresh, as_json=json)
+
+
+@app.command()
+def protect(
+    model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file.")],
+    inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images: a folder or a .parquet file.")],
+    out_pool: Annotated[Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = Path("bundle"),
+    detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear",
+    target_fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged, at most.")] = 0.05,
+    name: Annotated[str | None, typer.Option(help="The model's name on the wire; the file's name by default.")] = None,
+    version: Annotated[str, typer.Option(help="The model's version on the wire, a number.")] = "1",
+    labels: Annotated[Path | None, typer.Option(help="A text file with one class name a line.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="What the graph makes of a grey level: 'unit' (0..1), 'raw' (0..255) or 'imagenet'.")
+    ] = "unit",
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Tap a stage by tensor name, NAME=TENSOR; replaces those found.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=200, help="The most images read from each source.")] = 10_000,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Put a detector into a trained model and calibrate it: a bundle that `serve` takes."""
+    from knockguard.protect_files import ProtectOptions, protect_files
+
+    options = ProtectOptions(
+        model,
+        inside,
+        out_pool,
+        out,
+        detector,
+        target_fpr,
+        name or model.stem,
+        version,
+        labels,
+        scale,
+        tuple(stage or ()),
+        limit,
+        seed,
+        force,
+    )
+    protect_files(options, as_json=json)
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, as `knockguard protect` writes it.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus port.")] = 8002,
+    policy: Annotated[str | None, typer.Option(help="What a flagged query is answered; the bundle's policy by default.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the policy, KEY=VALUE.")] = None,
+    apply_to: Annotated[str | None, typer.Option(help="Who gets the policy's answer: flagged, all or nobody.")] = None,
+    secret_file: Annotated[Path | None, typer.Option(help="The guard's secret, as `knockguard secret` writes it.")] = None,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="Who may ask: lines of tenant:sha256-of-key. Without it anybody may.")
+    ] = None,
+    provider: Annotated[str, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0 takes one a core.")] = 0,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the ports there once queries are answered.")] = None,
+) -> None:
+    """Serve a bundle over gRPC (Open Inference Protocol), with Prometheus metrics."""
+    from knockguard.serving import serve_bundle
+
+    given = {
+        "bundle": bundle, "host": host, "port": port, "metrics_port": metrics_port, "policy": policy, "apply_to": apply_to,
+        "secret_file": secret_file, "api_keys_file": api_keys, "provider": provider, "threads": threads, "ready_file": ready_file,
+    }  # fmt: skip
+    serve_bundle(given, options=option or [])
+
+
+@app.command()
+def attack(
+    address: Annotated[str, typer.Argument(help="host:port of a gateway, or of any V2 server.")],
+    pool: Annotated[Path, typer.Option(help="The adversary's images: a folder or a .parquet file.")],
+    test: Annotated[Path, typer.Option(help="Labelled images of the victim's kind, to measure the copy on.")],
+    model: Annotated[str, typer.Option(help="The model's name on the wire.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the transfer set, the surrogate and the result.")] = Path(
+        "attack"
+    ),
+    name: Annotated[str, typer.Option("--attack", help="What is asked: see `knockguard list`.")] = "knockoff",
+    adversary: Annotated[str, typer.Option(help="What is done with the answers.")] = "soft",
+    queries: Annotated[int, typer.Option(min=1, help="Query budget.")] = 4000,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the surrogate's training.")] = 10,
+    architecture: Annotated[str, typer.Option(help="The surrogate's architecture.")] = "small-cnn",
+    api_key_file: Annotated[Path | None, typer.Option(help="File that holds the adversary's API key.")] = None,
+    authorised: Annotated[
+        str | None, typer.Option("--i-am-authorised-by", help="Who allowed this; needed for any address other than loopback.")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Carry out one extraction attack against a running gateway, and measure what the copy is worth."""
+    from knockguard.attacking import AttackOptions, attack_endpoint
+
+    options = AttackOptions(
+        address, pool, test, model, out, name, adversary, queries, epochs, architecture, api_key_file, authorised, seed, force
+    )
+    attack_endpoint(options, as_json=json)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the page is written; beside the results by default.")
+    ] = None,
+) -> None:
+    """Print the table of a run again, and write its HTML page anew."""
+    from knockguard.reporting import write_again
+
+    write_again(results, out)
+
+
+@app.command()
+def secret(path: Annotated[Path, typer.Argument(help="The file to write, readable by its owner alone.")]) -> None:
+    """Write a fresh secret for policies that need one."""
+    from guard.secret import write_secret
+    from knockguard.console import note
+
+    made = write_secret(path)
+    note(f"wrote {path}, secret id {made.id}; give it to every replica: knockguard serve BUNDLE --secret-file {path}")
+
+
+@app.command(name="list")
+def list_plugins() -> None:
+    """List detectors, policies, attacks and adversaries by name."""
+    from knockguard.listing import print_families
+
+    print_families()
+
+
+def main() -> None:
+    """Run a command; errors raised on purpose become one line and an exit code, an interrupt leaves quietly."""
+    from guard.errors import KnockguardError
+
+    try:
+        app()
+    except KnockguardError as error:
+        from knockguard.console import err
+        from knockguard.exits import exit_code
+
+        err.print(f"[red]error:[/] [not bold]{_plain(error)}[/]", highlight=False)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        from knockguard.exits import INTERRUPTED
+
+        sys.exit(INTERRUPTED)
+
+
+def _plain(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))

@@ -1,0 +1,130 @@
+"""`knockguard demo`: the whole story on images that install with the package.
+
+A victim learns climate zones from satellite patches; `protect` puts a detector into it; a gateway serves it as a process of its
+own; a copier who owns twenty photographs attacks it over gRPC under three policies, each time as a new client. Ends in a table.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.artefacts import ARTEFACTS, Artefacts, Example, write_artefacts
+from evaluation.lowlevel import fit_low_level
+from evaluation.metrics import auroc, balanced_accuracy
+from evaluation.report import write_report
+from evaluation.report_table import results_table
+from evaluation.results import RESULTS, DetectorResult, PolicyResult, Results, VictimResult, write_results
+from evaluation.satellite import ZONES
+from guard.calibration import calibrate
+from guard.rate import Rate
+from knockguard.console import Stages, note, out
+from knockguard.demo_stages import POLICIES, Demo, Images, Scale, Victim
+from knockguard.protect import Measured, Protected
+from knockguard.store import Store, code_fingerprint
+
+REPORT = "report.html"
+_N_STAGES = 4 + len(POLICIES)
+_N_EXAMPLES = 8  # of each kind
+
+
+def run_demo(folder: Path, *, seed: int, fresh: bool, as_json: bool) -> None:
+    """Tell the story in `folder`; what an earlier run left there and is still valid is reused, unless `fresh`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store(folder / "stages", code_fingerprint() if not fresh else datetime.now(UTC).isoformat())
+    demo = Demo(folder, store, seed, Scale())
+    stages = Stages(n_stages=_N_STAGES)
+    with stages.stage("cutting patches and crops") as progress:
+        images = demo.images(progress)
+    with stages.stage("training the victim") as progress:
+        victim = demo.victim(images, progress)
+    with stages.stage("fitting, fusing and calibrating detectors") as progress:
+        protected = demo.protect(images, victim, progress)
+    policies = []
+    for name in POLICIES:
+        with stages.stage(f"attacking under {name}") as progress:
+            policies.append(demo.attack(name, images, victim, protected, progress))
+    with stages.stage("writing the report"):
+        told = Told(images, victim, protected, tuple(policies))
+        results = _results(demo, told, dict(stages.seconds))
+        artefacts = _artefacts(images, protected)
+        write_artefacts(artefacts, folder / ARTEFACTS)
+        write_results(results, folder / RESULTS)
+        write_report(results, artefacts, folder / REPORT)
+
+    if as_json:
+        out.print_json(results.model_dump_json())
+    else:
+        out.print(results_table(results))
+    note(f"report:  {folder / REPORT}  (opens in any browser, offline)")
+    note(f"results: {folder / RESULTS}")
+    note(f"bundle:  {folder / 'bundle'}")
+    note(
+        "next:    your own model: knockguard protect MODEL.onnx --in YOUR_IMAGES --out-pool OTHER_IMAGES -o bundle\n"
+        f"         or serve this one: knockguard serve {folder / 'bundle'}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the stages brought."""
+
+    images: Images
+    victim: Victim
+    protected: Protected
+    policies: tuple[PolicyResult, ...]
+
+
+def _results(demo: Demo, told: Told, seconds: dict[str, float]) -> Results:
+    images, victim = told.images, told.victim
+    test = images.inside.test
+    first, *others = [_detector(m) for m in told.protected.measured]
+    return Results(
+        command=f"knockguard demo --seed {demo.seed}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        victim=VictimResult(
+            accuracy=balanced_accuracy(victim.test_logits, test.labels),
+            chance=1 / len(ZONES),
+            n_test=len(test),
+            architecture=demo.scale.victim,
+            labels=ZONES,
+        ),
+        detector=first,
+        other_detectors=tuple(others),
+        baseline=_baseline(images, demo.scale.target_fpr),
+        policies=told.policies,
+        versions={name: version(name) for name in ("knockguard", "torch", "onnxruntime-gpu", "numpy", "scikit-learn")},
+        seeds={"demo": demo.seed},
+        stage_seconds=seconds,
+        settings=json.loads(json.dumps(asdict(demo.scale))),
+    )
+
+
+def _detector(m: Measured) -> DetectorResult:
+    return DetectorResult.of(m.name, tpr=m.tpr, fpr=m.fpr, threshold=m.threshold, auroc=auroc(m.in_scores, m.out_scores))
+
+
+def _baseline(images: Images, target_fpr: float) -> DetectorResult:
+    """Statistics that know nothing of content, fitted, calibrated and tested on the same images as the detectors."""
+    inside = images.inside
+    baseline = fit_low_level(inside.detector.pixels, images.out_fit)
+    in_scores, out_scores = baseline.scores(inside.test.pixels), baseline.scores(images.pool)
+    threshold = calibrate(baseline.scores(inside.calibration.pixels), target_fpr=target_fpr)
+    tpr, fpr = Rate.of(threshold.flags(out_scores)), Rate.of(threshold.flags(in_scores))
+    area = auroc(in_scores, out_scores)
+    return DetectorResult.of("low-level statistics", tpr=tpr, fpr=fpr, threshold=threshold, auroc=area)
+
+
+def _artefacts(images: Images, protected: Protected) -> Artefacts:
+    first = protected.measured[0]
+    rng = np.random.default_rng(0)
+    examples = []
+    for attack, pixels, scores in ((False, images.inside.test.pixels, first.in_scores), (True, images.pool, first.out_scores)):
+        flags = first.threshold.flags(scores)
+        for flagged in (False, True):
+            rows = rng.permutation(np.flatnonzero(flags == flagged))[:_N_EXAMPLES]
+            examples += [Example(pixels[i], f"score {scores[i]:.2f}", attack, flagged) for i in rows]
+    return Artefacts(first.in_scores, first.out_scores, first.threshold.value, tuple(examples))

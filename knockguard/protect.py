@@ -1,0 +1,179 @@
+"""protect: from a trained model and two sets of images to a bundle.
+
+Features of the victim -> heads -> fused graph -> thresholds from the scores that *this* graph gives -> test -> bundle. Nothing
+of the model is trained, and nothing but the fused graph is ever scored.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from exporters.fuse import feature_graph, fuse
+from exporters.graph import graph_bytes
+from exporters.runtime import run
+from exporters.taps import Taps
+from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Provenance, write_bundle
+from guard.calibration import Threshold, calibrate
+from guard.detectors.base import FitData
+from guard.detectors.head import Head
+from guard.detectors.registry import DETECTORS
+from guard.errors import ParityError
+from guard.preprocess import to_inputs
+from guard.rate import Rate
+from guard.settings import from_options
+from guard.types import Array, Floats, Pixels, Reporter
+
+PARITY = 1e-5  # of a probability, float32
+DEFAULT_DETECTORS = ("linear", "energy", "msp")
+DEFAULT_TARGET_FPR = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Images at the model's own size, (n, h, w, 3) uint8. No image is in two of these.
+
+    `calibration` is what the threshold is taken from: every entry on its own, and the strictest counts, so that each kind of
+    benign image (as it is, after re-encoding) is held to the target.
+    """
+
+    in_fit: Pixels
+    out_fit: Pixels
+    calibration: Mapping[str, Pixels]
+    in_test: Pixels
+    out_test: Pixels
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images each part has, for the bundle's provenance."""
+        parts = {"in_fit": self.in_fit, "out_fit": self.out_fit, "in_test": self.in_test, "out_test": self.out_test}
+        return {k: len(v) for k, v in parts.items()} | {f"calibration_{k}": len(v) for k, v in self.calibration.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One detector: its threshold, and what it did on the test images."""
+
+    name: str
+    threshold: Threshold
+    quantiles: tuple[float, ...]
+    tpr: Rate
+    fpr: Rate
+    in_scores: Floats
+    out_scores: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """The bundle's manifest and fused model, and how each detector did."""
+
+    manifest: Manifest
+    model: bytes
+    measured: tuple[Measured, ...]
+    top_probability: float  # the victim's mean confidence on the in images; near 1 they may be its own training images
+
+    def write(self, folder: Path, *, force: bool = False) -> None:
+        """Write the bundle, whole or not at all."""
+        write_bundle(folder, manifest=self.manifest, model=self.model, force=force)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the bundle is to be: how the model takes images, what it is called, and how strict its detectors are.
+
+    The first of `detectors` decides; the others are fused beside it and only watched.
+    """
+
+    spec: InputSpec
+    name: str
+    labels: Sequence[str]
+    detectors: Sequence[str] = DEFAULT_DETECTORS
+    target_fpr: float = DEFAULT_TARGET_FPR
+    confidence: float = 0.99
+    version: str = "1"
+
+
+def protect(victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, *, progress: Reporter) -> Protected:
+    """Return the bundle that protects a victim.
+
+    Raises FitError, CalibrationError, GraphError, ParityError, and ConfigError for a detector nobody knows.
+    """
+    spec = plan.spec
+    heads, top_probability = _fit(victim, taps, material, plan, progress)
+    fused = graph_bytes(fuse(victim, taps, heads))
+    _check_parity(graph_bytes(feature_graph(victim, taps)), fused, to_inputs(material.in_test[:64], spec))
+
+    calibration = {k: _scores(fused, pixels, spec) for k, pixels in material.calibration.items()}
+    in_scores, out_scores = _scores(fused, material.in_test, spec), _scores(fused, material.out_test, spec)
+    measured = []
+    for column, detector in enumerate(heads):
+        columns = [scores[:, column] for scores in calibration.values()]
+        thresholds = [calibrate(c, target_fpr=plan.target_fpr, confidence=plan.confidence) for c in columns]
+        threshold = max(thresholds, key=lambda t: t.value)
+        quantiles = tuple(np.quantile(columns[0], QUANTILES).tolist())  # of benign images as they are sent
+        inside, outside = in_scores[:, column], out_scores[:, column]
+        tpr, fpr = Rate.of(threshold.flags(outside)), Rate.of(threshold.flags(inside))
+        measured.append(Measured(detector, threshold, quantiles, tpr, fpr, inside, outside))
+
+    manifest = Manifest(
+        format_version=1,
+        name=plan.name,
+        version=plan.version,
+        model="model.onnx",
+        sha256=sha256(fused).hexdigest(),
+        input=spec,
+        output="probabilities",
+        labels=tuple(plan.labels),
+        detectors=tuple(DetectorSpec(name=m.name, threshold=m.threshold, quantiles=m.quantiles) for m in measured),
+        detector=measured[0].name,
+        provenance=Provenance(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
+            images=material.counts(),
+            versions=tool_versions(),
+            stages=dict(taps.stages),
+        ),
+    )
+    return Protected(manifest, fused, tuple(measured), top_probability)
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions that a bundle's numbers depend on."""
+    names = ("knockguard", "numpy", "onnx", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _fit(
+    victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, progress: Reporter
+) -> tuple[dict[str, Head], float]:
+    """Fit every detector on one pass of the victim over the fitting images."""
+    chosen = {name: from_options(DETECTORS.get(name), {}, what=f"detector {name!r}") for name in plan.detectors}
+    graph = graph_bytes(feature_graph(victim, taps))
+    total = len(material.in_fit) + len(material.out_fit)
+    inside = run(graph, to_inputs(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
+    outside = run(
+        graph, to_inputs(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
+    )
+    probabilities = inside["probabilities"]
+    data = FitData(inside, probabilities.argmax(axis=1).astype(np.int64), probabilities.shape[1], outside)
+    return {name: detector.fit(data) for name, detector in chosen.items()}, float(probabilities.max(axis=1).mean())
+
+
+def _scores(fused: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
+    return run(fused, to_inputs(pixels, spec), outputs=("scores",))["scores"]
+
+
+def _check_parity(plain: bytes, fused: bytes, inputs: Array) -> None:
+    """ParityError if the heads changed the victim's answers."""
+    before = run(plain, inputs, outputs=("probabilities",))["probabilities"]
+    after = run(fused, inputs, outputs=("probabilities",))["probabilities"]
+    gap = float(np.abs(before - after).max(initial=0.0))
+    if not gap <= PARITY:
+        raise ParityError(
+            f"the fused graph's probabilities differ from the victim's by {gap:.2e}; at most {PARITY:.0e} is allowed"
+        )

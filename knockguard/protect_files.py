@@ -1,0 +1,184 @@
+"""`knockguard protect`: files in, bundle out, and a table of what the detectors can do."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+from rich.table import Table
+
+from evaluation.lowlevel import fit_low_level
+from exporters.graph import input_of, load_graph
+from exporters.taps import Taps, find_taps
+from guard.bundle import MANIFEST, InputSpec
+from guard.calibration import calibrate
+from guard.chain import matched_chain, square
+from guard.detectors.registry import DETECTORS
+from guard.errors import BundleError, ConfigError
+from guard.images import resize
+from guard.preprocess import image_size
+from guard.rate import Rate
+from guard.registry import nearest
+from knockguard.console import Stages, note, out, warn
+from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, load_pool
+from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
+
+SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
+    "unit": (1 / 255, (0.0,), (1.0,)),
+    "raw": (1.0, (0.0,), (1.0,)),
+    "imagenet": (1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+TOO_CONFIDENT = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectOptions:
+    """What `knockguard protect` was asked for; see its help."""
+
+    model: Path
+    inside: Path
+    out_pool: Path
+    out: Path
+    detector: str
+    target_fpr: float
+    name: str
+    version: str
+    labels: Path | None
+    scale: str
+    stages: tuple[str, ...]
+    limit: int
+    seed: int
+    force: bool
+
+
+def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
+    """Make the bundle and print what it can do. Everything that can be refused is refused before long work starts."""
+    if options.out.exists() and not options.force:
+        raise BundleError(f"{options.out} exists; give another folder, or --force to replace the bundle there")
+    victim = load_graph(options.model)
+    spec = _input_spec(victim, options.scale)
+    taps = find_taps(victim, override=_overrides(options.stages))
+    for row in taps.describe():
+        note(row)
+
+    stages = Stages(n_stages=4)
+    size = image_size(spec)
+    reading = Reading(size, options.limit, options.seed)
+    with stages.stage("reading in images") as progress:
+        inside = load_pool(options.inside, IN_SPLIT, reading, progress=progress)
+    with stages.stage("reading the out pool") as progress:
+        outside = load_pool(options.out_pool, OUT_SPLIT, reading, progress=progress)
+    if not outside.by_class:
+        warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
+    with stages.stage("matching both sides"):
+        material = match(inside, outside, size=size, seed=options.seed)
+    plan = Plan(
+        spec=spec,
+        name=options.name,
+        labels=_labels(options.labels, taps.n_classes),
+        detectors=_detectors(options.detector, taps),
+        target_fpr=options.target_fpr,
+        version=options.version,
+    )
+    with stages.stage("fitting, fusing, calibrating, testing") as progress:
+        protected = protect(victim, taps, material, plan, progress=progress)
+        baseline = low_level_rates(material, target_fpr=options.target_fpr)
+    protected.write(options.out, force=options.force)
+
+    if protected.top_probability > TOO_CONFIDENT:
+        warn(
+            f"the victim is {protected.top_probability:.1%} sure of these images on average: they look like its own training "
+            "images. Use images that it has not seen, or thresholds on confidence will flag customers"
+        )
+    _print(protected, baseline, options, as_json=as_json)
+
+
+def match(inside: Pool, outside: Pool, *, size: tuple[int, int], seed: int) -> Material:
+    """Return both pools after the matched chain; calibration also holds in images that were only resized."""
+    chain = matched_chain(inside.sides["fit"], outside.sides["fit"], size=size)
+    plain = np.stack([resize(square(image), size) for image in inside.sides["calibration"]])
+    return Material(
+        in_fit=chain.apply(inside.sides["fit"], seed=seed),
+        out_fit=chain.apply(outside.sides["fit"], seed=seed + 1),
+        calibration={"as_sent": plain, "reencoded": chain.apply(inside.sides["calibration"], seed=seed + 2)},
+        in_test=chain.apply(inside.sides["test"], seed=seed + 3),
+        out_test=chain.apply(outside.sides["test"], seed=seed + 4),
+    )
+
+
+def low_level_rates(material: Material, *, target_fpr: float) -> tuple[Rate, Rate]:
+    """Return (TPR, FPR) of statistics that know nothing of content, calibrated as the detectors are.
+
+    Near the false-positive rate, what a detector reaches beyond it is content; where this is high, it is file format.
+    """
+    baseline = fit_low_level(material.in_fit, material.out_fit)
+    thresholds = [calibrate(baseline.scores(pixels), target_fpr=target_fpr) for pixels in material.calibration.values()]
+    threshold = max(thresholds, key=lambda t: t.value)
+    flags = [threshold.flags(baseline.scores(pixels)) for pixels in (material.out_test, material.in_test)]
+    return Rate.of(flags[0]), Rate.of(flags[1])
+
+
+def _input_spec(victim: ModelProto, scale: str) -> InputSpec:
+    if scale not in SCALES:
+        raise ConfigError(f"--scale {scale!r} is not known{nearest(scale, SCALES)}")
+    name, shape, layout = input_of(victim)
+    factor, mean, std = SCALES[scale]
+    return InputSpec(name=name, shape=shape, layout=layout, scale=factor, mean=mean, std=std)
+
+
+def _detectors(first: str, taps: Taps) -> tuple[str, ...]:
+    """Return the one that decides, then those of the default that this graph has the taps for."""
+    missing = {"logits"} if taps.logits is None else set()
+    missing |= set() if taps.stages else {"stages"}
+    if unmet := missing.intersection(DETECTORS.get(first).taps):
+        raise ConfigError(f"--detector {first}: the graph has no {', '.join(unmet)}; name tensors with --stage, or choose msp")
+    others = [d for d in DEFAULT_DETECTORS if d != first and not missing.intersection(DETECTORS.get(d).taps)]
+    return (first, *others)
+
+
+def _overrides(stages: tuple[str, ...]) -> dict[str, str] | None:
+    pairs = [stage.partition("=") for stage in stages]
+    if bad := [name for name, equals, tensor in pairs if not (name and equals and tensor)]:
+        raise ConfigError(f"--stage {bad[0]!r} is not of the form NAME=TENSOR, such as stage1=/layer1/Relu_output_0")
+    return {name: tensor for name, _, tensor in pairs} or None
+
+
+def _labels(path: Path | None, n_classes: int) -> list[str]:
+    if path is None:
+        return [f"class_{i}" for i in range(n_classes)]
+    try:
+        labels = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read --labels {path}: {error}") from None
+    labels = labels[:-1] if labels and not labels[-1] else labels
+    if len(labels) != n_classes:
+        raise ConfigError(f"--labels {path} has {len(labels)} lines and the model has {n_classes} classes; give one name a line")
+    return labels
+
+
+def _print(protected: Protected, baseline: tuple[Rate, Rate], options: ProtectOptions, *, as_json: bool) -> None:
+    rows = [(m.name, m.tpr, m.fpr, f"{m.threshold.value:.4g}") for m in protected.measured]
+    rows.append(("low-level statistics", *baseline, "-"))
+    if as_json:
+        document = {
+            "bundle": str(options.out),
+            "model": protected.manifest.name,
+            "target_fpr": options.target_fpr,
+            "detectors": [{"name": n, "tpr": t.value, "n_out": t.n, "fpr": f.value, "n_in": f.n} for n, t, f, _ in rows],
+        }
+        out.print_json(json.dumps(document))
+    else:
+        table = Table(
+            "detector", "TPR on unseen out", "FPR on unseen in", "threshold", title=f"{protected.manifest.name}: what is flagged"
+        )
+        for name, tpr, fpr, threshold in rows:
+            table.add_row(name, str(tpr), str(fpr), threshold)
+        out.print(table)
+    first, low = protected.measured[0].tpr, baseline[0]
+    if first.low <= low.high:
+        warn(
+            f"{protected.measured[0].name} flags hardly more than statistics that know nothing of content ({first} against "
+            f"{low}): most of what it sees may be file format, which an adversary changes at no cost"
+        )
+    note(f"wrote {options.out / MANIFEST}; it starts in observe, which changes no answer. Next: knockguard serve {options.out}")

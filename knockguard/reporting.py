@@ -1,0 +1,22 @@
+"""`knockguard report`: the table and the page of a run, made again from its files."""
+
+from pathlib import Path
+
+from evaluation.artefacts import ARTEFACTS, read_artefacts
+from evaluation.report import write_report
+from evaluation.report_table import results_table
+from evaluation.results import read_results
+from knockguard.console import note, out
+
+REPORT = "report.html"
+
+
+def write_again(path: Path, target: Path | None) -> None:
+    """Print the table and write the page, beside the results unless another place is named."""
+    results = read_results(path)
+    folder = path if path.is_dir() else path.parent
+    kept = folder / ARTEFACTS
+    page = target or folder / REPORT
+    write_report(results, read_artefacts(kept) if kept.exists() else None, page)
+    out.print(results_table(results))
+    note(f"report:  {page}  (opens in any browser, offline)")
