@@ -49,6 +49,8 @@ def results_table(results: Results) -> "Table":
         caption="\n".join(told),
         caption_justify="left",
         box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for i, column in enumerate(TERMINAL_COLUMNS):
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)

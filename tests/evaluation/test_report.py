@@ -13,7 +13,7 @@ from sample_run import artefacts, detector, policy, results
 from evaluation.artefacts import Artefacts, Example
 from evaluation.report import page, write_report
 from evaluation.report_paper import beside
-from evaluation.report_table import COLUMNS, results_table
+from evaluation.report_table import TERMINAL_COLUMNS, results_table
 from evaluation.report_text import cautions, findings, headline
 from evaluation.results import Results
 
@@ -174,7 +174,7 @@ def test_terminal_table_has_a_row_a_policy_and_reads_no_markup() -> None:
     console = Console(width=200, file=io.StringIO(), record=True)
     console.print(results_table(with_policies(policy("observe", 0.78), policy("[red]x", 0.29))))
     text = console.export_text()
-    assert all(column in text for column in COLUMNS)
+    assert all(column in text for column in TERMINAL_COLUMNS)
     assert "[red]x" in text
     assert "0.93x" in text
     assert "low-level statistics: TPR 0.310" in text
