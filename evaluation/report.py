@@ -113,7 +113,7 @@ def _detectors(detector: DetectorResult, results: Results) -> str:
     calibrated = f" from {count(detector.n_calibration)} calibration images" if detector.n_calibration is not None else ""
     note = (
         f"Thresholds{calibrated} for a false-positive rate of at most {100 * detector.target_fpr:g} %. The last row knows "
-        "colour, contrast and compression and nothing of content: a detector is worth its margin over it."
+        "sharpness, noise and compression and nothing of content: a detector is worth its margin over it."
     )
     return _table(head, rows) + f'<p class="note">{escape(note)}</p>'
 

@@ -3,6 +3,7 @@
 from evaluation.results import DetectorResult, PolicyResult, Results
 from guard.rate import Rate
 
+LEAK = 0.15  # a recovery that grows by more than this with the budget is told
 HARDLY = 0.9  # a defence that leaves more than this share of the undefended recovery hardly protects
 WEAK = 0.5  # an undefended net recovery below this is no attack to judge a defence by
 
@@ -80,6 +81,12 @@ def cautions(results: Results) -> list[str]:
             f"Undefended, the attack has a net recovery of {ratio(open_.net_recovery)} only: too weak to judge a defence by. "
             "Give it more queries, a better pool or more epochs."
         )
+    if detector and baseline and baseline.tpr_interval[0] > baseline.fpr_interval[1]:
+        found.append(
+            f"In and out images are not matched: statistics that know nothing of content flag {share(baseline.tpr)} of out and "
+            f"{share(baseline.fpr)} of in images. An adversary who blurs or re-encodes could take that part away."
+        )
+    found += [_leak(p) for p in results.policies if p is not open_ and _largest(p)[1] - p.recovery > LEAK]
     limit = detector.target_fpr if detector else 1.0
     over = [p for p in results.policies if Rate(p.benign_flagged, p.benign_n).low > limit]
     if over:
@@ -89,6 +96,20 @@ def cautions(results: Results) -> list[str]:
             f"{share(limit)} were to be: these customers' images are not like those that calibrated the threshold."
         )
     return found
+
+
+def _largest(policy: PolicyResult) -> tuple[int, float]:
+    """Return the largest budget that was tried and the recovery there."""
+    return max(policy.budget_curve, default=(policy.queries, policy.recovery))
+
+
+def _leak(policy: PolicyResult) -> str:
+    queries, recovered = _largest(policy)
+    return (
+        f"{policy.policy} holds the copier at {ratio(policy.recovery)} for {count(policy.queries)} queries, and no longer: with "
+        f"{count(queries)} the copy is back at {ratio(recovered)}, since it learns from the queries that pass unflagged. "
+        "Limit what one client may ask, or flag more."
+    )
 
 
 def _detection(detector: DetectorResult | None, baseline: DetectorResult | None) -> list[str]:

@@ -17,11 +17,12 @@ from evaluation.lowlevel import fit_low_level
 from evaluation.metrics import auroc, balanced_accuracy
 from evaluation.report import write_report
 from evaluation.report_table import results_table
+from evaluation.report_text import cautions
 from evaluation.results import RESULTS, DetectorResult, PolicyResult, Results, VictimResult, write_results
 from evaluation.satellite import ZONES
 from guard.calibration import calibrate
 from guard.rate import Rate
-from knockguard.console import Stages, note, out
+from knockguard.console import Stages, note, out, warn
 from knockguard.demo_stages import POLICIES, Demo, Images, Scale, Victim
 from knockguard.protect import Measured, Protected
 from knockguard.store import Store, code_fingerprint
@@ -59,6 +60,8 @@ def run_demo(folder: Path, *, seed: int, fresh: bool, as_json: bool) -> None:
         out.print_json(results.model_dump_json())
     else:
         out.print(results_table(results))
+        for caution in cautions(results):
+            warn(caution)
     note(f"report:  {folder / REPORT}  (opens in any browser, offline)")
     note(f"results: {folder / RESULTS}")
     note(f"bundle:  {folder / 'bundle'}")

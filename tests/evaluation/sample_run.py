@@ -47,7 +47,7 @@ def results() -> Results:
         created="2026-01-01T10:00:00+00:00",
         victim=VictimResult(accuracy=0.84, chance=0.2, n_test=1281, architecture="small-cnn", labels=("tropical", "polar")),
         detector=detector("linear", 0.96, 0.03),
-        baseline=detector("low-level statistics", 0.31, 0.04),
+        baseline=detector("low-level statistics", 0.06, 0.04),
         other_detectors=(detector("energy", 0.14, 0.04),),
         policies=(policy("observe", 0.78), policy("label-only", 0.77), policy("shuffle", 0.29)),
         versions={"python": "3.11"},

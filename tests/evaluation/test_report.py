@@ -78,7 +78,7 @@ def test_a_policy_that_hardly_protects_is_said_to() -> None:
 def test_a_sound_run_needs_no_caution() -> None:
     assert cautions(results()) == []
     assert "Take care" not in page(results(), None)
-    assert "65 in 100" in findings(results())[0]
+    assert "90 in 100" in findings(results())[0]
 
 
 def test_a_detector_no_better_than_low_level_statistics_is_said_to_be() -> None:
@@ -159,6 +159,19 @@ def test_an_attack_from_outside_is_reported_without_what_it_cannot_know() -> Non
     assert "TPR" not in str(results_table(run).caption)
 
 
+def test_a_budget_that_buys_the_copy_back_is_told() -> None:
+    leaky = policy("shuffle", 0.29).model_copy(update={"budget_curve": ((1000, 0.35), (4000, 0.7))})
+    assert any("with 4,000 the copy is back at 0.70x" in c for c in cautions(with_policies(policy("observe", 0.78), leaky)))
+    assert not any("back at" in c for c in cautions(results()))
+
+
+def test_pools_that_are_not_matched_are_told() -> None:
+    unmatched = results().model_copy(update={"baseline": detector("low-level statistics", 0.4, 0.01)})
+    assert any("not matched" in c for c in cautions(unmatched))
+    matched = results().model_copy(update={"baseline": detector("low-level statistics", 0.05, 0.05)})
+    assert not any("not matched" in c for c in cautions(matched))
+
+
 def test_equal_runs_make_equal_pages(tmp_path: Path) -> None:
     write_report(results(), artefacts(), tmp_path / "a.html")
     write_report(results(), artefacts(), tmp_path / "b.html")
@@ -177,4 +190,4 @@ def test_terminal_table_has_a_row_a_policy_and_reads_no_markup() -> None:
     assert all(column in text for column in TERMINAL_COLUMNS)
     assert "[red]x" in text
     assert "0.93x" in text
-    assert "low-level statistics: TPR 0.310" in text
+    assert "low-level statistics: TPR 0.060" in text
