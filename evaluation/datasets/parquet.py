@@ -1,0 +1,79 @@
+"""Images in Parquet, as the Hugging Face hub lays them out: `image` = struct{bytes, path}, `label`, class names in the schema."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guard.errors import InvalidInputError
+from guard.types import Ints
+
+_IMAGE_COLUMNS = ("image", "img")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The encoded images of a column; the column stays in Arrow's memory and one image is copied at a time."""
+
+    column: Any  # pyarrow.ChunkedArray of binary
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, row: int, /) -> bytes:
+        content = self.column[row].as_py()
+        return content if isinstance(content, bytes) else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a Parquet file holds: n encoded images, (n,) labels (-1 without the column), the class names, n original paths."""
+
+    images: Rows
+    labels: Ints
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def parquet_files(data: Path, name: str, split: str, *, only: bool) -> list[Path]:
+    """Return `name-split.parquet`, or its shards `name-split-00000-of-00002.parquet`; with `only` `name.parquet` does as well."""
+    whole = [data / f"{name}-{split}.parquet", *([data / f"{name}.parquet"] if only else [])]
+    for path in whole:
+        if path.is_file():
+            return [path]
+    return sorted(data.glob(f"{name}-{split}-*-of-*.parquet"))
+
+
+def read_parquet(files: list[Path]) -> Contents:
+    """Return what the shards of one set hold, in order; InvalidInputError if one cannot be read or has no image column."""
+    import pyarrow as pa  # an extra, see pyproject: a gateway has no need of it
+    from pyarrow import compute
+    from pyarrow import parquet as pq
+
+    try:
+        table = pa.concat_tables([pq.read_table(path) for path in files])
+        names = table.schema.names
+        if not (found := [c for c in _IMAGE_COLUMNS if c in names]):
+            raise InvalidInputError(f"{files[0]} has no column 'image'; it has {', '.join(names)}")
+        column = table.column(found[0])
+        if pa.types.is_struct(column.type):
+            content, paths = (compute.struct_field(column, part) for part in ("bytes", "path"))
+        else:
+            content, paths = column, pa.nulls(len(column), pa.string())
+        labels = table.column("label").to_numpy() if "label" in names else np.full(len(table), -1)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's own errors are among these
+        raise InvalidInputError(f"{files[0]} is not a Parquet file of images that can be read ({error})") from None
+    labels = np.asarray(labels, np.int64)
+    classes = class_names(table.schema.metadata) or tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))
+    return Contents(Rows(content), labels, classes, tuple(path or "" for path in paths.to_pylist()))
+
+
+def class_names(metadata: dict[bytes, bytes] | None) -> tuple[str, ...]:
+    """Return the label names that `datasets` writes into a schema; none where it has written nothing."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features["label"]["names"])
+    except (KeyError, TypeError, ValueError):
+        return ()
