@@ -11,11 +11,16 @@ from grpc_api.converters import decode_output, encode_input
 from grpc_api.servicers.inference import SERVICE
 from grpc_api.statuses import error_of
 from grpc_api.stubs import knockguard_inference_pb2 as pb
-from guard.errors import InvalidInputError
+from guard.errors import BackendError, InvalidInputError
 from guard.types import Array, Floats
 
 Response = TypeVar("Response")
 MAX_MESSAGE_BYTES = 64 << 20
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.use_local_subchannel_pool", 1),  # a client of its own, also for the server
+)
 
 
 class GuardClient:
@@ -25,22 +30,19 @@ class GuardClient:
     """
 
     def __init__(self, address: str, *, api_key: str | None = None, timeout_s: float = 60.0) -> None:
+        self._address = address
         self._metadata = (("x-api-key", api_key),) if api_key else ()
         self._timeout_s = timeout_s
-        self._channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.use_local_subchannel_pool", 1),  # a client of its own, also for the server
-            ],
-        )
+        self._open: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
+        # Here and not before: a channel belongs to the event loop that it is made in.
+        self._open = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._channel.close()
+        if self._open is not None:
+            await self._open.close(None)
 
     async def live(self) -> bool:
         """Say whether the server is there."""
@@ -80,7 +82,9 @@ class GuardClient:
                 task.cancel()
 
     async def _call(self, method: str, request: object, kind: type[Response]) -> Response:
-        call = self._channel.unary_unary(
+        if self._open is None:
+            raise BackendError("the client is not connected; use it as `async with GuardClient(...) as client`")
+        call = self._open.unary_unary(
             f"/{SERVICE}/{method}",
             request_serializer=type(request).SerializeToString,  # type: ignore[attr-defined]  # a protobuf message
             response_deserializer=kind.FromString,  # type: ignore[attr-defined]
