@@ -7,11 +7,13 @@ import numpy as np
 import onnxruntime as ort
 
 from grpc_api.backends.base import Backend
-from guard.bundle import Bundle
+from grpc_api.backends.cuda import PROVIDER as CUDA
+from grpc_api.backends.cuda import why_not_cuda
+from guard.bundle import Bundle, Manifest
 from guard.errors import BackendError, BundleError, ConfigError
 from guard.types import Floats
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 _FATAL_ONLY = 4  # its warnings are about graphs that users cannot change; what matters is raised or checked here
 
 
@@ -21,10 +23,13 @@ class Embedded(Backend):
     name: ClassVar[str] = "embedded"
 
     def __init__(self, bundle: Bundle, *, provider: str = "auto", threads: int = 0) -> None:
-        """Load and warm up. ConfigError if CUDA was asked for and is not in use; BundleError if graph and manifest differ."""
+        """Load and warm up. ConfigError if CUDA was asked for and is not in use; BundleError if graph and manifest differ.
+
+        `threads` compute one inference, 0 is one for each core that this process may use.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or _cores()
         options.inter_op_num_threads = 1
         # Idle workers that spin would take the core that decodes the next request.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -32,7 +37,7 @@ class Embedded(Backend):
         self._input = bundle.manifest.input.name
         self._outputs = ("probabilities", "scores")
         _check_outputs(self._session, self._input, self._outputs)
-        self.infer(np.zeros((1, *bundle.manifest.input.shape), np.float32))
+        self._warm_up(bundle.manifest)
 
     @property
     def provider(self) -> str:
@@ -46,27 +51,39 @@ class Embedded(Backend):
             raise BackendError(f"the model did not answer a batch of shape {inputs.shape}") from error
         return probabilities, scores
 
+    def _warm_up(self, manifest: Manifest) -> None:
+        """Answer two rows, so that a graph of fixed batch size or of other widths is found here and not by a client."""
+        try:
+            probabilities, scores = self.infer(np.zeros((2, *manifest.input.shape), np.float32))
+        except BackendError as error:
+            raise BundleError(
+                f"the bundle's model does not answer two rows of shape {list(manifest.input.shape)}: {_reason(error.__cause__)}"
+            ) from error
+        wanted = (2, len(manifest.labels)), (2, len(manifest.detectors))
+        if (probabilities.shape, scores.shape) != wanted:
+            raise BundleError(
+                f"the bundle's model gives probabilities {probabilities.shape} and scores {scores.shape} for two rows; its "
+                f"manifest has {len(manifest.labels)} labels and {len(manifest.detectors)} detectors"
+            )
+
 
 def _open(model: bytes, options: ort.SessionOptions, provider: str) -> ort.InferenceSession:
-    wanted = {"auto": [CUDA, CPU], "cuda": [CUDA, CPU], "cpu": [CPU]}[provider]
-    if provider == "auto" and CUDA not in ort.get_available_providers():
-        wanted = [CPU]
-    if provider == "cuda" and CUDA not in ort.get_available_providers():
-        raise ConfigError(
-            "--provider cuda: this ONNX Runtime was built without CUDA; install onnxruntime-gpu, or use auto or cpu"
-        )
     ort.set_default_logger_severity(_FATAL_ONLY)
+    reason = "it was not asked for" if provider == "cpu" else why_not_cuda()
+    if provider == "cuda" and reason:
+        raise ConfigError(f"--provider cuda: {reason}; or use auto or cpu")
+    wanted = [CPU] if reason else [CUDA, CPU]
     try:
         session = ort.InferenceSession(model, options, providers=wanted)
     except Exception as error:
         if provider == "cuda":
             raise ConfigError(f"--provider cuda: the session did not start ({_reason(error)}); use auto or cpu") from error
         raise BundleError(f"ONNX Runtime refuses the bundle's model: {_reason(error)}") from error
-    # A provider that cannot load its libraries is dropped without an error.
+    # The last word is the session's: a provider that fails is dropped without an error.
     if provider == "cuda" and session.get_providers()[0] != CUDA:
         raise ConfigError(
-            "--provider cuda: CUDA's libraries did not load or there is no device, and ONNX Runtime fell back to the CPU; "
-            "check nvidia-smi and the CUDA and cuDNN versions that onnxruntime-gpu asks for, or use auto or cpu"
+            "--provider cuda: its libraries load and ONNX Runtime still fell back to the CPU; check nvidia-smi and the CUDA and "
+            "cuDNN versions that onnxruntime-gpu asks for, or use auto or cpu"
         )
     return session
 
@@ -80,5 +97,10 @@ def _check_outputs(session: ort.InferenceSession, image: str, outputs: tuple[str
         )
 
 
-def _reason(error: Exception) -> str:
+def _cores() -> int:
+    """Return how many cores this process may use; a container's share is less than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _reason(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0]
