@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -39,16 +40,17 @@ class Limits:
 class Batcher(Generic[R]):
     """Collects jobs while the model is busy, and runs them together in a thread of its own.
 
-    `work` takes jobs and returns a result for each. When it fails for several jobs, each is run alone, so that one bad
-    request never spoils its neighbours.
+    `work` takes jobs and returns a result or an error for each. When it fails for several jobs at once, each is run alone, so
+    that one bad request never spoils its neighbours.
     """
 
-    def __init__(self, work: Callable[[Sequence[Job[R]]], Sequence[R]], limits: Limits) -> None:
+    def __init__(self, work: Callable[[Sequence[Job[R]]], Sequence[R | Exception]], limits: Limits) -> None:
         self._work = work
         self._limits = limits
         self._jobs: deque[Job[R]] = deque()
         self._rows = 0
         self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._runner = asyncio.create_task(self._run())
 
@@ -74,6 +76,8 @@ class Batcher(Generic[R]):
         self._jobs.append(job)
         self._rows += len(inputs)
         self._arrived.set()
+        if self._rows >= self._limits.max_rows:
+            self._full.set()
         return await job.result
 
     async def close(self) -> None:
@@ -88,8 +92,10 @@ class Batcher(Generic[R]):
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            if self._limits.max_delay_s and self._rows < self._limits.max_rows:
-                await asyncio.sleep(max(0.0, self._jobs[0].queued + self._limits.max_delay_s - perf_counter()))
+            if self._limits.max_delay_s and not self._full.is_set():
+                wait_s = max(0.0, self._jobs[0].queued + self._limits.max_delay_s - perf_counter())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._full.wait(), wait_s)
             jobs = self._take()
             if jobs:
                 # Shielded: a batch that has started is answered even when the gateway is told to stop.
@@ -112,12 +118,14 @@ class Batcher(Generic[R]):
             rows += len(job.inputs)
         if not self._jobs:
             self._arrived.clear()
+        if self._rows < self._limits.max_rows:
+            self._full.clear()
         return jobs
 
     def _attempt(self, jobs: Sequence[Job[R]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in the thread: work, and hand every job its result or its error."""
         try:
-            outcomes: list[R | Exception] = list(self._work(jobs))
+            outcomes = self._work(jobs)
         except Exception as error:
             outcomes = [error] if len(jobs) == 1 else [self._alone(job) for job in jobs]
         loop.call_soon_threadsafe(_deliver, jobs, outcomes)

@@ -80,6 +80,7 @@ class GuardClient:
         finally:
             for task in pending:
                 task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)  # so that none ends unheard
 
     async def _call(self, method: str, request: object, kind: type[Response]) -> Response:
         if self._open is None:
@@ -92,4 +93,4 @@ class GuardClient:
         try:
             return await call(request, timeout=self._timeout_s, metadata=self._metadata)  # type: ignore[no-any-return]
         except grpc.aio.AioRpcError as error:
-            raise error_of(error.code(), error.details() or error.code().name) from None
+            raise error_of(error.code(), error.details() or error.code().name, error.trailing_metadata() or ()) from None

@@ -30,8 +30,11 @@ DATATYPES: dict[str, tuple[np.dtype, str | None]] = {
     "FP64": (np.dtype("<f8"), "fp64_contents"),
     "BYTES": (np.dtype("O"), "bytes_contents"),
 }
+# What a typed field holds before it is narrowed to the datatype.
+_WIDE = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
+MAX_BYTES_ELEMENTS = 1 << 16  # each becomes an object of its own: a message of empty ones would hold the event loop for seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def decode_inputs(request: pb.ModelInferRequest) -> list[Tensor]:
             raise InvalidInputError(f"input {item.name!r} has datatype {item.datatype!r}; known are {', '.join(DATATYPES)}")
         if raw and item.HasField("contents"):
             raise InvalidInputError(f"input {item.name!r} has both contents and raw_input_contents; send one of them")
+        if item.datatype == "BYTES" and math.prod(shape) > MAX_BYTES_ELEMENTS:
+            raise InvalidInputError(f"input {item.name!r} has shape {list(shape)}; at most {MAX_BYTES_ELEMENTS} BYTES are read")
         values = _from_raw(item, shape, raw[index]) if raw else _from_typed(item, shape)
         tensors.append(Tensor(item.name, item.datatype, values))
     return tensors
@@ -99,10 +104,11 @@ def _from_typed(item: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, .
         )
     if item.datatype == "BYTES":
         return _as_objects(list(values), shape)
-    try:
-        return np.array(values, dtype=dtype).reshape(shape)
-    except OverflowError:
-        raise InvalidInputError(f"input {item.name!r} holds a value that {item.datatype} cannot") from None
+    wide = np.array(values, dtype=_WIDE.get(field, dtype))
+    narrow = wide.astype(dtype, copy=False)
+    if field in _WIDE and (narrow != wide).any():
+        raise InvalidInputError(f"input {item.name!r} holds a value that {item.datatype} cannot")
+    return narrow.reshape(shape)
 
 
 def _as_objects(elements: list[bytes], shape: tuple[int, ...]) -> Array:

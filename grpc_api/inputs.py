@@ -32,7 +32,8 @@ def model_input(tensors: list[Tensor], spec: InputSpec, *, max_rows: int) -> Flo
             f"{shape[0]} rows in one request; at most {max_rows} are answered at once, so send several requests"
         )
     if tensor.datatype == "UINT8":
-        channels_last = shape[1:] == (spec.shape if spec.layout == "NHWC" else swapped)
+        # Where both layouts have one shape, such as (3, 3, 3), it is read as the graph's own.
+        channels_last = (shape[1:] == spec.shape) == (spec.layout == "NHWC")
         return to_inputs(tensor.values if channels_last else np.moveaxis(tensor.values, 1, 3), spec)
     inputs = np.asarray(tensor.values, dtype=np.float32)
     if not np.isfinite(inputs).all():

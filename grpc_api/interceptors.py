@@ -1,5 +1,6 @@
 """What stands around every call, one concern a class: count it, turn errors into statuses, know who asks."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -9,8 +10,8 @@ import grpc
 import structlog
 
 from grpc_api.identity import CALLER, Identity
-from grpc_api.statuses import OURS, retry_metadata, status_of
-from grpc_api.telemetry import Metrics
+from grpc_api.statuses import OURS, retry_metadata, status_of, told
+from grpc_api.telemetry import UNARY, Metrics
 from guard.errors import KnockguardError, QuotaExceededError, UnauthenticatedError
 
 log = structlog.get_logger()
@@ -56,12 +57,12 @@ class CountCalls(Unary):
                 response = await inner(request, context)
                 code = "OK"
                 return response
-            except BaseException:
-                code = _name(context.code())
+            except BaseException as error:
+                code = _name(context, error)
                 raise
             finally:
-                self._metrics.handled.labels(service, name, code).inc()
-                self._metrics.handling_seconds.labels(service, name).observe(perf_counter() - started)
+                self._metrics.handled.labels(UNARY, service, name, code).inc()
+                self._metrics.handling_seconds.labels(UNARY, service, name).observe(perf_counter() - started)
 
         return call
 
@@ -74,12 +75,12 @@ class Statuses(Unary):
             try:
                 return await inner(request, context)
             except QuotaExceededError as error:
-                await context.abort(status_of(error), str(error), retry_metadata(error))
+                await context.abort(status_of(error), told(error), retry_metadata(error))
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 if isinstance(error, KnockguardError) and not isinstance(error, OURS):
-                    await context.abort(status_of(error), str(error))
+                    await context.abort(status_of(error), told(error))
                 incident = secrets.token_hex(6)
                 log.error("call_failed", method=method, incident=incident, exc_info=error)
                 await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}; the server's log has more")
@@ -105,21 +106,28 @@ class Authenticate(grpc.aio.ServerInterceptor):
 
 
 def _refusal(error: UnauthenticatedError, handler: "Handler | None") -> "Handler | None":
-    """Return a handler of the same kind that refuses."""
+    """Return a handler of the same kind that refuses.
+
+    A method that does not exist stays so: else whoever has no key could invent names without end, and each is a metric's label.
+    """
 
     async def refuse(_request: Any, context: "Context") -> Any:
-        await context.abort(status_of(error), str(error))
+        await context.abort(status_of(error), told(error))
 
-    if handler is not None and handler.stream_stream is not None:
+    if handler is None:
+        return None
+    if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(refuse)
-    if handler is not None and handler.unary_stream is not None:
+    if handler.unary_stream is not None:
         return grpc.unary_stream_rpc_method_handler(refuse)
     return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def _name(code: object) -> str:
-    """Return a status's name; grpc.aio keeps what abort was given, as a member or as a number."""
+def _name(context: "Context", error: BaseException) -> str:
+    """Return the name of the status that a failed call ended with; grpc.aio keeps what abort was given, a member or a number."""
+    if isinstance(error, asyncio.CancelledError):  # the client's doing, or its deadline's
+        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+    code: object = context.code()
     if isinstance(code, grpc.StatusCode):
         return code.name
-    names = {status.value[0]: status.name for status in grpc.StatusCode}
-    return names.get(code, "CANCELLED") if isinstance(code, int) and code else "CANCELLED"
+    return next((status.name for status in grpc.StatusCode if status.value[0] == code), "UNKNOWN")

@@ -6,7 +6,9 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from tempfile import mkstemp
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -14,6 +16,14 @@ import grpc
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from guard.errors import ConfigError
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def add_port(server: grpc.aio.Server, host: str, port: int) -> int:
@@ -27,7 +37,16 @@ def add_port(server: grpc.aio.Server, host: str, port: int) -> int:
     return bound
 
 
+class _Threaded(ThreadingMixIn, WSGIServer):
+    """A thread a scrape: a client that opens a connection and says nothing keeps neither the others nor our end waiting."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = 10.0  # seconds of silence
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: a scrape every few seconds is no news."""
 
@@ -36,7 +55,7 @@ class _Quiet(WSGIRequestHandler):
 def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> Iterator[int]:
     """Serve /metrics in a thread for as long as the block runs; yields the port. ConfigError if it is taken."""
     try:
-        server = make_server(host, port, make_wsgi_app(registry), WSGIServer, _Quiet)
+        server = make_server(host, port, make_wsgi_app(registry), _Threaded, _Quiet)
     except OSError as error:
         reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise ConfigError(f"cannot serve metrics on {host}:{port}; {reason}, so give another --metrics-port, or 0") from None
@@ -50,11 +69,26 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> Iterator
         thread.join()
 
 
-def write_ready(path: Path | None, *, port: int, metrics_port: int) -> None:
-    """Write the ports, whole or not at all: who waits for the file never reads half of it."""
-    if path is None:
-        return
-    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"port": port, "metrics_port": metrics_port}, file)
-    Path(name).replace(path)
+class ReadyFile:
+    """Tells the ports to whoever started us: there while queries are answered, and not a moment longer."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Remove what an earlier run left; ConfigError if the file could not be written later."""
+        self._path = path
+        if path is not None and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise ConfigError(f"cannot write --ready-file {path}; give the path of a file, in a folder that we may write to")
+        self.remove()
+
+    def write(self, *, port: int, metrics_port: int) -> None:
+        """Write the ports, whole or not at all: who waits for the file never reads half of it."""
+        if self._path is None:
+            return
+        handle, name = mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
+        with os.fdopen(handle, "w") as file:
+            json.dump({"port": port, "metrics_port": metrics_port}, file)
+        Path(name).replace(self._path)
+
+    def remove(self) -> None:
+        """Take it away, if it is there."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from grpc_api.backends.base import Backend
 from grpc_api.batching import Batcher, Job, Limits
 from grpc_api.telemetry import ModelMetrics, Timing
 from guard.bundle import Manifest
-from guard.errors import PermissionDeniedError
+from guard.errors import InvalidInputError, PermissionDeniedError
 from guard.guard import Decision, Guard
 from guard.types import Action, Floats
 
@@ -32,14 +32,18 @@ class Pipeline:
         self._guard = guard
         self.metrics = metrics
         self._batcher: Batcher[Answered] = Batcher(self._work, limits)
+        metrics.watch_queue(lambda: self._batcher.queued_rows)
 
     async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None) -> Floats:
         """Return what the client gets for (n, ...) inputs: (n, k) float32.
 
-        PermissionDeniedError if a row is refused: then the whole request is. Raises what the batcher and the backend raise.
+        PermissionDeniedError if a row is refused: then the whole request is. InvalidInputError if the model has no finite
+        answer to a row. Raises what the batcher and the backend raise.
         """
-        answered = await self._batcher.submit(inputs, tenant=tenant, timeout_s=timeout_s)
-        self.metrics.queued_rows.set(self._batcher.queued_rows)
+        if len(inputs):
+            answered = await self._batcher.submit(inputs, tenant=tenant, timeout_s=timeout_s)
+        else:  # not every graph computes on nothing, and nothing takes no place in a queue
+            answered = self._nothing(tenant)
         decision = answered.decision
         self.metrics.answered(decision, answered.timing, tenant=tenant)
         if Action.REFUSE in decision.actions:
@@ -50,20 +54,30 @@ class Pipeline:
         """Finish what is queued."""
         await self._batcher.close()
 
-    def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered]:
+    def _nothing(self, tenant: str) -> Answered:
+        manifest = self.manifest
+        probabilities = np.empty((0, len(manifest.labels)), np.float32)
+        scores = np.empty((0, len(manifest.detectors)), np.float32)
+        return Answered(self._guard.decide(probabilities, scores, tenant=tenant), Timing(0.0, 0.0, 0.0))
+
+    def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered | Exception]:
         """Answer a batch, in the batcher's thread: one inference, then each request by its own tenant's rules."""
         taken = perf_counter()
         inputs = jobs[0].inputs if len(jobs) == 1 else np.concatenate([job.inputs for job in jobs])
         probabilities, scores = self._backend.infer(inputs)
         inferred = perf_counter()
+        self.metrics.inferred(len(inputs))
         keys = self._guard.keys(inputs)
-        answered = []
+        answered: list[Answered | Exception] = []
         start = 0
         for job in jobs:
             rows = slice(start, start + len(job.inputs))
             start = rows.stop
             began = perf_counter()
+            if not np.isfinite(probabilities[rows]).all():
+                answered.append(InvalidInputError("a row's values are so far outside the model's range that it has no answer"))
+                continue
             decision = self._guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
             decided = perf_counter() - began
-            answered.append(Answered(decision, Timing(taken - job.queued, inferred - taken, decided, len(inputs))))
+            answered.append(Answered(decision, Timing(taken - job.queued, inferred - taken, decided)))
         return answered

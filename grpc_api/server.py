@@ -16,7 +16,7 @@ from grpc_api.backends.embedded import Embedded
 from grpc_api.batching import Limits
 from grpc_api.identity import Anonymous, ApiKeys, Identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
-from grpc_api.listening import add_port, serve_metrics, write_ready
+from grpc_api.listening import ReadyFile, add_port, is_loopback, serve_metrics
 from grpc_api.pipeline import Pipeline
 from grpc_api.reflection import add_reflection
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
@@ -51,6 +51,8 @@ def run_gateway(settings: GatewaySettings) -> int:
     identity: Identity = Anonymous() if settings.api_keys_file is None else ApiKeys.read(settings.api_keys_file)
     if guard.policy.l1_budget and guard.apply_to is ApplyTo.FLAGGED and not guard.policy.traits.looks_genuine:
         log.warning("flag_is_visible", policy=guard.policy.name, advice="its answers show who is flagged; give --apply-to all")
+    if settings.api_keys_file is None and not is_loopback(settings.host):
+        log.warning("anybody_may_ask", host=settings.host, advice="clients are not told apart; give --api-keys FILE")
     asyncio.run(Gateway(settings, bundle, guard, backend, identity).run())
     return 0
 
@@ -80,6 +82,7 @@ class Gateway:
     async def run(self) -> None:
         """Open the ports, say so, wait for a signal, drain."""
         settings, manifest = self._settings, self._manifest
+        ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
         bound = ModelMetrics(metrics, manifest, self._guard, provider=self._backend.provider)
         limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
@@ -91,22 +94,26 @@ class Gateway:
         add_HealthServicer_to_server(checks, server)
         add_reflection(server)
 
-        with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
-            port = add_port(server, settings.host, settings.port)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
-            await server.start()
-            servicer.ready = True
-            for name in ("", SERVICE):
-                await checks.set(name, SERVING)
-            write_ready(settings.ready_file, port=port, metrics_port=metrics_port)
-            self._announce(port, metrics_port)
-            await self._stop.wait()
-            log.info("drain_started", seconds=settings.drain_s)
-            await checks.enter_graceful_shutdown()
-            await server.stop(settings.drain_s)
+        try:
+            with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
+                port = add_port(server, settings.host, settings.port)
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+                await server.start()
+                servicer.ready = True
+                for name in ("", SERVICE):
+                    await checks.set(name, SERVING)
+                ready.write(port=port, metrics_port=metrics_port)
+                self._announce(port, metrics_port)
+                await self._stop.wait()
+                log.info("drain_started", seconds=settings.drain_s)
+                ready.remove()
+                await checks.enter_graceful_shutdown()
+                await server.stop(settings.drain_s)
+                log.info("gateway_stopped")
+        finally:
+            await server.stop(0)  # when a port was refused as well
             await pipeline.close()
-            log.info("gateway_stopped")
 
     def _server(self, metrics: Metrics) -> grpc.aio.Server:
         n_bytes = self._settings.max_message_mib << 20

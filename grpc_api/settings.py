@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
@@ -37,6 +37,15 @@ class GatewaySettings(BaseModel):
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 64
     drain_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     ready_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _largest_request_fits(self) -> "GatewaySettings":
+        if self.max_request_rows > self.max_queue_rows:
+            raise ValueError(
+                f"max_request_rows {self.max_request_rows} is over max_queue_rows {self.max_queue_rows}, so the largest requests "
+                "would never be answered; lower the one or raise the other"
+            )
+        return self
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> "GatewaySettings":

@@ -1,9 +1,11 @@
 """Errors -> gRPC statuses, and back: the one table. What is not in it is INTERNAL with an id, never a trace or a path."""
 
 import math
+from collections.abc import Iterable
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -47,6 +49,8 @@ STATUSES: dict[type[KnockguardError], grpc.StatusCode] = {
 OURS: tuple[type[KnockguardError], ...] = (ConfigError, BundleError, FitError, CalibrationError, ExportError)
 
 DETAILS = "grpc-status-details-bin"
+_MAX_TOLD = 500  # characters
+_RETRY_AFTER_S = 1.0  # where a server does not say
 
 
 def status_of(error: BaseException) -> grpc.StatusCode:
@@ -54,18 +58,41 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), Code.INTERNAL)
 
 
+def told(error: BaseException) -> str:
+    """Return an error's message as a client gets it: names that it made up are repeated only so far.
+
+    gRPC carries messages in trailers, each byte outside ASCII as three, and a client drops a call whose trailers pass 8 KiB.
+    """
+    text = str(error)
+    return text if len(text) <= _MAX_TOLD else f"{text[: _MAX_TOLD // 2]} ... {text[-_MAX_TOLD // 2 :]}"
+
+
 def retry_metadata(error: QuotaExceededError) -> tuple[tuple[str, bytes], ...]:
     """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo)."""
     seconds = math.floor(error.retry_after_s)
     info = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((error.retry_after_s - seconds) * 1e9)))
-    status = Status(code=Code.RESOURCE_EXHAUSTED.value[0], message=str(error))
+    status = Status(code=Code.RESOURCE_EXHAUSTED.value[0], message=told(error))
     status.details.add().Pack(info)
     return ((DETAILS, status.SerializeToString()),)
 
 
-def error_of(code: grpc.StatusCode, message: str) -> KnockguardError:
+def error_of(code: grpc.StatusCode, message: str, trailers: Iterable[tuple[str, str | bytes]] = ()) -> KnockguardError:
     """Return the error that a client raises for a status, so that callers need not know gRPC."""
     if code is Code.RESOURCE_EXHAUSTED:
-        return QuotaExceededError(message, retry_after_s=1.0)
+        return QuotaExceededError(message, retry_after_s=_retry_after_s(trailers))
     kinds = {status: kind for kind, status in reversed(STATUSES.items())}
     return kinds.get(code, BackendError)(f"{message} ({code.name})" if code not in kinds else message)
+
+
+def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float:
+    """Return the seconds of the RetryInfo in a call's trailing metadata."""
+    info = RetryInfo()
+    for name, value in trailers:
+        if name != DETAILS or isinstance(value, str):
+            continue
+        try:
+            if any(detail.Unpack(info) for detail in Status.FromString(value).details):
+                return float(info.retry_delay.ToTimedelta().total_seconds())
+        except DecodeError:
+            break
+    return _RETRY_AFTER_S

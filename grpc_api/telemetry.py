@@ -1,8 +1,10 @@
 """Every metric of the gateway, on a registry that is passed in. Label values come from closed sets."""
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import isfinite
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -12,7 +14,8 @@ from guard.guard import Decision, Guard
 STAGES = ("decode", "queue", "inference", "decide", "encode")
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MODEL = ("model", "version")
-_GRPC = ("grpc_service", "grpc_method")
+_GRPC = ("grpc_type", "grpc_service", "grpc_method")
+UNARY = "unary"
 
 
 class Metrics:
@@ -56,12 +59,11 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that the rows of one request spent waiting, in the model, and in the guard; `n_rows` of the batch they were in."""
+    """Seconds that the rows of one request spent waiting, in the model, and in the guard."""
 
     queue: float
     inference: float
     decide: float
-    n_rows: int
 
 
 class ModelMetrics:
@@ -74,11 +76,19 @@ class ModelMetrics:
         self._policy = guard.policy.name
         self._stages = {stage: metrics.stage_seconds.labels(*self._labels, stage) for stage in STAGES}
         self._batch_rows = metrics.batch_rows.labels(*self._labels)
-        self.queued_rows = metrics.queued_rows.labels(*self._labels)
+        self._queued_rows = metrics.queued_rows.labels(*self._labels)
         self._score = _score_histogram(metrics.registry, manifest, guard)
         metrics.threshold.labels(*self._labels, guard.detector).set(guard.threshold.value)
         metrics.target_fpr.labels(*self._labels, guard.detector).set(guard.threshold.target_fpr)
         metrics.build_info.labels(version("knockguard"), provider, *self._labels).set(1)
+
+    def watch_queue(self, n_rows: Callable[[], int]) -> None:
+        """Ask for the queue's length whenever the metrics are read."""
+        self._queued_rows.set_function(n_rows)
+
+    def inferred(self, n_rows: int) -> None:
+        """Observe one inference; safe in any thread."""
+        self._batch_rows.observe(n_rows)
 
     def stage(self, stage: str, seconds: float) -> None:
         """Observe one stage of one request."""
@@ -93,16 +103,21 @@ class ModelMetrics:
         for action, n in Tally(flagged).items():
             self._metrics.flagged.labels(*self._labels, self._detector, self._policy, action.value, tenant).inc(n)
         for score in decision.score.tolist():
-            self._score.observe(score)
+            if isfinite(score):  # one that is not would stay in the histogram's sum for good; its row is counted as flagged
+                self._score.observe(score)
         for stage in ("queue", "inference", "decide"):
             self._stages[stage].observe(getattr(timing, stage))
-        self._batch_rows.observe(timing.n_rows)
 
 
 def _score_histogram(registry: CollectorRegistry, manifest: Manifest, guard: Guard) -> Histogram:
-    """Return the score's histogram, its edges at the threshold and at the calibration quantiles: drift is then a comparison."""
+    """Return the score's histogram: edges at the calibration quantiles, so that drift is a comparison, and at the threshold.
+
+    Above it they go on in growing steps of its distance to the median: there an attack's scores lie, and no quantile does.
+    """
     spec = next(d for d in manifest.detectors if d.name == guard.detector)
-    edges = sorted({*spec.quantiles, guard.threshold.value})
+    threshold = guard.threshold.value
+    spread = threshold - spec.quantiles[len(spec.quantiles) // 2]
+    edges = sorted({*spec.quantiles, threshold, *(threshold + spread * step for step in (0.25, 0.5, 1.0, 2.0, 4.0))})
     labels = {"model": manifest.name, "version": manifest.version, "detector": guard.detector}
     return Histogram(
         "knockguard_score", "Detector scores; higher is more out.", list(labels), buckets=edges, registry=registry

@@ -16,6 +16,8 @@ from guard.registry import nearest
 
 SERVICE = "inference.GRPCInferenceService"
 _PLATFORM = "onnxruntime_onnx"
+# Extensions of one server that change where tensors are or what they mean: passed over, they would give wrong answers in silence.
+_NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 
 
 class InferenceServicer:
@@ -54,9 +56,7 @@ class InferenceServicer:
             raise NotLoadedError("the gateway is starting or shutting down; ask again shortly, or ask another replica")
         pipeline = self._pipeline(request.model_name, request.model_version)
         manifest = pipeline.manifest
-        for output in request.outputs:
-            if output.name != manifest.output:
-                raise InvalidInputError(f"there is no output {output.name!r}; the model has {manifest.output!r}")
+        _check_wishes(request, manifest.output)
         inputs = model_input(decode_inputs(request), manifest.input, max_rows=self._max_rows)
         decoded = perf_counter()
         timeout_s = context.time_remaining()
@@ -91,3 +91,15 @@ class InferenceServicer:
             for m in methods
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+def _check_wishes(request: pb.ModelInferRequest, output: str) -> None:
+    """InvalidInputError if an output is asked for that is not the model's only one, or a tensor in a way that is not ours."""
+    for wish in request.outputs:
+        if wish.name != output:
+            raise InvalidInputError(f"there is no output {wish.name!r}; the model has {output!r}")
+    tensors = [*((t.name, t.parameters) for t in request.inputs), *((t.name, t.parameters) for t in request.outputs)]
+    for tensor, parameters in tensors:
+        for name in _NOT_UNDERSTOOD:
+            if name in parameters:
+                raise InvalidInputError(f"{tensor!r} has the parameter {name!r}; tensors are sent whole, in the message")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,15 +73,32 @@ class Served:
     process: subprocess.Popen[str]
     address: str
     metrics_url: str
+    ready_file: Path
+
+
+def serving(bundle: Path, folder: Path, *arguments: str) -> AbstractContextManager[Served]:
+    """A gateway started as people start it."""
+    ready = folder / f"ready-{time.monotonic_ns()}.json"
+    command = [sys.executable, "-m", "knockguard", "serve", str(bundle), "--port", "0", "--metrics-port", "0"]
+    return running([*command, "--ready-file", str(ready), *arguments], ready)
+
+
+RUN = """import json, sys
+from grpc_api.server import run_gateway
+from grpc_api.settings import GatewaySettings
+sys.exit(run_gateway(GatewaySettings.of(json.loads(sys.argv[1]))))"""
+
+
+def serving_with(bundle: Path, folder: Path, **settings: object) -> AbstractContextManager[Served]:
+    """A gateway with settings that the command line does not have."""
+    ready = folder / f"ready-{time.monotonic_ns()}.json"
+    given = {"bundle": str(bundle), "port": 0, "metrics_port": 0, "ready_file": str(ready), **settings}
+    return running([sys.executable, "-c", RUN, json.dumps(given)], ready)
 
 
 @contextmanager
-def serving(bundle: Path, folder: Path, *arguments: str) -> Iterator[Served]:
-    ready = folder / f"ready-{time.monotonic_ns()}.json"
-    command = [sys.executable, "-m", "knockguard", "serve", str(bundle), "--port", "0", "--metrics-port", "0"]
-    process = subprocess.Popen(
-        [*command, "--ready-file", str(ready), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def running(command: list[str], ready: Path) -> Iterator[Served]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 30
         while not ready.exists():
@@ -90,7 +107,7 @@ def serving(bundle: Path, folder: Path, *arguments: str) -> Iterator[Served]:
                 pytest.fail(f"the gateway did not start: {process.communicate()[1]}")
             time.sleep(0.02)
         ports = json.loads(ready.read_text())
-        yield Served(process, f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['metrics_port']}/metrics")
+        yield Served(process, f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['metrics_port']}/metrics", ready)
     finally:
         process.terminate()
         try:
@@ -104,6 +121,12 @@ def serving(bundle: Path, folder: Path, *arguments: str) -> Iterator[Served]:
 def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., object]:
     folder = tmp_path_factory.mktemp("ready")
     return lambda bundle, *arguments: serving(bundle, folder, *arguments)
+
+
+@pytest.fixture(scope="session")
+def start_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., object]:
+    folder = tmp_path_factory.mktemp("ready")
+    return lambda bundle, **settings: serving_with(bundle, folder, **settings)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,6 +139,33 @@ def test_unfilled_batch_waits_for_company_when_told_to() -> None:
         await asyncio.gather(batcher.submit(rows(1), tenant="t", timeout_s=None), soon())
 
     assert run(scenario, Limits(max_delay_s=0.2)).batches == [2]
+
+
+def test_full_batch_does_not_wait() -> None:
+    async def scenario(work: Doubling, batcher: Batcher[Any]) -> None:
+        started = time.perf_counter()
+        await asyncio.gather(*(batcher.submit(rows(v), tenant="t", timeout_s=None) for v in (1, 2, 3)))
+        assert time.perf_counter() - started < 2
+
+    assert run(scenario, Limits(max_rows=3, max_delay_s=4)).batches == [3]
+
+
+def test_error_that_work_returns_for_one_job_costs_the_others_nothing() -> None:
+    async def main() -> None:
+        runs: list[int] = []
+
+        def work(jobs: Sequence[Job[Any]]) -> Sequence[Any]:
+            runs.append(len(jobs))
+            return [ValueError("bad") if job.inputs[0, 0] < 0 else job.inputs for job in jobs]
+
+        batcher: Batcher[Any] = Batcher(work, Limits(max_rows=3, max_delay_s=1))
+        sent = (batcher.submit(rows(v), tenant="t", timeout_s=None) for v in (1, -1, 3))
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        await batcher.close()
+        assert [isinstance(r, ValueError) for r in results] == [False, True, False]
+        assert runs == [3]
+
+    asyncio.run(main())
 
 
 def test_closed_batcher_finishes_what_is_queued_and_takes_no_more() -> None:

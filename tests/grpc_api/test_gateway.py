@@ -1,5 +1,6 @@
 """The gateway as a process: what it refuses to start with, who may ask, what it counts, and how it ends."""
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -7,16 +8,22 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
+from grpc_api.client import GuardClient
+from guard.errors import QuotaExceededError
 from guard.secret import write_secret
 
 SHAPE = (3, 4, 4)
@@ -125,6 +132,102 @@ def test_deadline_that_passed_is_told_as_such(bundle: Path, start: Any, dark: Ca
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 
 
+def ask_in_thread(address: str, images: np.ndarray) -> "Future[np.ndarray]":
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(ask, address, images)
+    pool.shutdown(wait=False)
+    return future
+
+
+def test_requests_answered_together_are_answered_as_alone(
+    bundle: Path, start_with: Any, dark: Callable[..., np.ndarray], bright: Callable[..., np.ndarray]
+) -> None:
+    sent = [dark(1), bright(2), np.concatenate([dark(1), bright(1)]) * np.float32(0.9)]
+    with start_with(bundle, policy="label-only", max_batch_rows=8) as served:
+        alone = [ask(served.address, images) for images in sent]
+    with start_with(bundle, policy="label-only", max_delay_ms=1000, max_batch_rows=5) as served:
+        started = time.monotonic()
+        together = [f.result(20) for f in [ask_in_thread(served.address, images) for images in sent]]
+        assert time.monotonic() - started < 1  # full at five rows, so nobody waits for more
+        assert total(served.metrics_url, "knockguard_batch_rows_count") == 1
+        assert total(served.metrics_url, "knockguard_batch_rows_sum") == 5
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6)
+
+
+def test_call_under_way_is_answered_while_the_gateway_drains(
+    bundle: Path, start_with: Any, dark: Callable[..., np.ndarray]
+) -> None:
+    with start_with(bundle, max_delay_ms=700) as served:
+        answer = ask_in_thread(served.address, dark(2))
+        deadline = time.monotonic() + 10
+        while not total(served.metrics_url, "knockguard_queued_rows") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert served.ready_file.exists()
+        served.process.terminate()
+        assert answer.result(10).shape == (2, 3)
+        assert served.process.wait(10) == 0
+        assert not served.ready_file.exists()
+
+
+def test_full_queue_is_told_with_a_time_to_come_back(bundle: Path, start_with: Any, dark: Callable[..., np.ndarray]) -> None:
+    async def main(address: str) -> None:
+        async with GuardClient(address) as client:
+            first = asyncio.create_task(client.infer("tiny", "image", dark(4)))
+            await asyncio.sleep(0.2)
+            with pytest.raises(QuotaExceededError, match="4 rows are waiting and 4 may") as caught:
+                await client.infer("tiny", "image", dark(1))
+            assert caught.value.retry_after_s == 0.5
+            assert len(await first) == 4
+
+    with start_with(bundle, max_delay_ms=800, max_queue_rows=4, max_request_rows=4) as served:
+        asyncio.run(main(served.address))
+
+
+def test_silent_scraper_keeps_neither_metrics_nor_the_end_waiting(bundle: Path, start: Any) -> None:
+    with start(bundle) as served:
+        host, port = served.metrics_url.removeprefix("http://").removesuffix("/metrics").split(":")
+        with socket.create_connection((host, int(port))):
+            time.sleep(0.1)
+            assert total(served.metrics_url, "knockguard_build_info") == 1
+            served.process.terminate()
+            assert served.process.wait(5) == 0
+
+
+def test_nobody_makes_up_label_values(bundle: Path, start: Any, tmp_path: Path, dark: Callable[..., np.ndarray]) -> None:
+    (tmp_path / "keys").write_text(f"shop:{'0' * 64}\n")
+    with start(bundle, "--api-keys", str(tmp_path / "keys")) as served:
+        with grpc.insecure_channel(served.address) as channel:
+            for method in ("/made.Up/Method", "/inference.GRPCInferenceService/Guess"):
+                with pytest.raises(grpc.RpcError) as caught:
+                    channel.unary_unary(method)(b"", timeout=5)
+                assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        with pytest.raises(InferenceServerException):
+            ask(served.address, dark())
+        calls = [dict(labels) for name, labels in samples(served.metrics_url) if name == "grpc_server_handled_total"]
+    assert [(c["grpc_type"], c["grpc_method"], c["grpc_code"]) for c in calls] == [("unary", "ModelInfer", "UNAUTHENTICATED")]
+
+
+def test_call_that_ran_out_of_time_is_counted_as_such(bundle: Path, start_with: Any, dark: Callable[..., np.ndarray]) -> None:
+    with start_with(bundle, max_delay_ms=600) as served:
+        with pytest.raises(InferenceServerException):
+            ask(served.address, dark(), client_timeout=0.2)
+        time.sleep(0.1)
+        assert total(served.metrics_url, "grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED") == 1
+        time.sleep(0.6)
+        assert total(served.metrics_url, "knockguard_batch_rows_count") == 0  # its work was dropped
+
+
+def test_streams_need_credentials_and_health_does_not(bundle: Path, start: Any, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"shop:{'0' * 64}\n")
+    with start(bundle, "--api-keys", str(tmp_path / "keys")) as served, grpc.insecure_channel(served.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            ProtoReflectionDescriptorDatabase(channel).get_services()
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_drains_and_ends_well(bundle: Path, start: Any, number: int, dark: Callable[..., np.ndarray]) -> None:
     with start(bundle) as served:
@@ -160,11 +263,14 @@ def test_what_cannot_be_served_is_refused_with_the_way_out(bundle: Path, tmp_pat
         ([str(bundle), "--policy", "shuffle"], 2, "knockguard secret"),
         ([str(bundle), "--policy", "top-k", "--option", "kk=3"], 2, "did you mean 'k'"),
         ([str(bundle), "--option", "k"], 2, "KEY=VALUE"),
+        ([str(bundle), "--ready-file", str(tmp_path / "none" / "ready")], 2, "cannot write --ready-file"),
         ([str(bundle), "--apply-to", "flaged"], 2, "apply_to"),
         ([str(bundle), "--api-keys", str(tmp_path / "none")], 2, "cannot read the API keys"),
     ):
-        assert refused(*arguments)[0] == code, arguments
-        assert sentence in refused(*arguments)[1]
+        found, message = refused(*arguments)
+        assert found == code, arguments
+        assert sentence in message
+        assert "Traceback" not in message
 
 
 def test_cuda_that_did_not_load_is_a_refusal_to_start(bundle: Path) -> None:

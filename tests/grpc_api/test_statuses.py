@@ -7,7 +7,7 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from grpc_api.statuses import OURS, STATUSES, error_of, retry_metadata, status_of
+from grpc_api.statuses import DETAILS, OURS, STATUSES, error_of, retry_metadata, status_of, told
 from guard import errors
 from guard.errors import KnockguardError, QuotaExceededError
 from knockguard.exits import EXITS, exit_code
@@ -45,6 +45,20 @@ def test_client_meets_the_status_it_was_sent(kind: type[KnockguardError]) -> Non
     assert status_of(error_of(status_of(build(kind)), "why")) is status_of(build(kind))
 
 
+def test_message_of_any_length_is_told_within_what_a_trailer_holds() -> None:
+    assert told(KnockguardError("short")) == "short"
+    long = told(KnockguardError("\u4e2d" * 100_000 + " the model has 'probabilities'"))
+    assert len(long.encode()) * 3 < 8192
+    assert long.endswith("the model has 'probabilities'")
+
+
+@pytest.mark.parametrize("trailers", [(), ((DETAILS, b"\xff\xff"),), (("x", b""), (DETAILS, b""))])
+def test_server_that_does_not_say_when_is_tried_again_in_a_second(trailers: tuple[tuple[str, bytes], ...]) -> None:
+    error = error_of(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", trailers)
+    assert isinstance(error, QuotaExceededError)
+    assert error.retry_after_s == 1.0
+
+
 def test_full_queue_tells_when_to_try_again() -> None:
     ((name, content),) = retry_metadata(QuotaExceededError("full", retry_after_s=1.5))
     assert name == "grpc-status-details-bin"
@@ -52,3 +66,6 @@ def test_full_queue_tells_when_to_try_again() -> None:
     info = RetryInfo()
     assert status.details[0].Unpack(info)
     assert (status.code, info.retry_delay.seconds, info.retry_delay.nanos) == (8, 1, 500_000_000)
+    heard = error_of(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", ((name, content),))
+    assert isinstance(heard, QuotaExceededError)
+    assert heard.retry_after_s == 1.5

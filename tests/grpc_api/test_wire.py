@@ -137,6 +137,20 @@ def not_finite(request: pb.ModelInferRequest) -> None:
     request.raw_input_contents[0] = np.full((1, *SHAPE), np.nan, np.float32).tobytes()
 
 
+def top_classes(request: pb.ModelInferRequest) -> None:
+    request.outputs.add(name="probabilities").parameters["classification"].int64_param = 2
+
+
+def shared_memory(request: pb.ModelInferRequest) -> None:
+    request.inputs[0].parameters["shared_memory_region"].string_param = "region"
+
+
+def many_bytes(request: pb.ModelInferRequest) -> None:
+    request.inputs[0].datatype = "BYTES"
+    request.inputs[0].shape[:] = [1 << 20]
+    request.raw_input_contents[0] = bytes(4 << 20)
+
+
 Code = grpc.StatusCode
 BAD = {
     "unknown model": (good(model_name="tinny"), Code.NOT_FOUND, "did you mean 'tiny'"),
@@ -153,6 +167,12 @@ BAD = {
     "absurd": (changed(lambda r: r.inputs[0].shape.__setitem__(0, 1 << 60)), Code.INVALID_ARGUMENT, "at most"),
     "raw count": (changed(lambda r: r.raw_input_contents.append(b"")), Code.INVALID_ARGUMENT, "1 inputs and 2 raw"),
     "not finite": (changed(not_finite), Code.INVALID_ARGUMENT, "not finite"),
+    "too far": (ask(np.full((1, *SHAPE), 3e38, np.float32)), Code.INVALID_ARGUMENT, "has no answer"),
+    "endless name": (changed(lambda r: r.outputs.add(name="x" * 20_000)), Code.INVALID_ARGUMENT, "there is no output 'xxx"),
+    "endless foreign name": (changed(lambda r: r.outputs.add(name="\u4e2d" * 20_000)), Code.INVALID_ARGUMENT, "the model has"),
+    "many BYTES": (changed(many_bytes), Code.INVALID_ARGUMENT, "at most 65536 BYTES"),
+    "top classes": (changed(top_classes), Code.INVALID_ARGUMENT, "parameter 'classification'"),
+    "shared memory": (changed(shared_memory), Code.INVALID_ARGUMENT, "sent whole"),
     "two inputs": (changed(lambda r: (r.inputs.add(name="b", datatype="FP32", shape=[0]), r.raw_input_contents.append(b""))),
                    Code.INVALID_ARGUMENT, "takes one input"),
 }  # fmt: skip

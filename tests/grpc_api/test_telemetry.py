@@ -1,0 +1,61 @@
+"""Metrics: edges that show drift and attack, and a score that is no number spoils nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from grpc_api.telemetry import Metrics, ModelMetrics, Timing
+from guard.bundle import Manifest, load_bundle
+from guard.guard import Guard
+from guard.policies.label_only import LabelOnly
+from guard.types import ApplyTo
+
+
+@pytest.fixture
+def manifest(bundle: Path) -> Manifest:
+    return load_bundle(bundle).manifest
+
+
+def bound(manifest: Manifest) -> tuple[CollectorRegistry, Guard, ModelMetrics]:
+    registry = CollectorRegistry()
+    guard = Guard(manifest, LabelOnly(), apply_to=ApplyTo.FLAGGED)
+    return registry, guard, ModelMetrics(Metrics(registry), manifest, guard, provider="CPUExecutionProvider")
+
+
+def edges(registry: CollectorRegistry) -> list[float]:
+    found = [s for family in registry.collect() if family.name == "knockguard_score" for s in family.samples]
+    return [float(s.labels["le"]) for s in found if s.name.endswith("_bucket")]
+
+
+def test_score_has_edges_at_the_quantiles_at_the_threshold_and_above_it(manifest: Manifest) -> None:
+    spec = manifest.detectors[0].model_copy(update={"threshold": replace(manifest.detectors[0].threshold, value=1.0)})
+    found = edges(bound(manifest.model_copy(update={"detectors": (spec,)}))[0])
+    assert found == pytest.approx([*spec.quantiles, 1.0, 1.125, 1.25, 1.5, 2.0, 3.0, float("inf")])
+
+
+def test_calibration_scores_that_are_all_alike_still_make_a_histogram(manifest: Manifest) -> None:
+    alike = manifest.detectors[0].model_copy(update={"quantiles": (0.5,) * 19})
+    assert edges(bound(manifest.model_copy(update={"detectors": (alike,)}))[0]) == [0.5, float("inf")]
+
+
+def test_score_that_is_no_number_is_flagged_and_left_out_of_the_sum(manifest: Manifest) -> None:
+    registry, guard, metrics = bound(manifest)
+    scores = np.array([[0.1], [np.nan], [np.inf], [0.9]], np.float32)
+    decision = guard.decide(np.full((4, 3), 1 / 3, np.float32), scores)
+    metrics.answered(decision, Timing(0.0, 0.0, 0.0), tenant="anonymous")
+    labels = {"model": "tiny", "version": "3", "detector": "linear"}
+    assert registry.get_sample_value("knockguard_score_sum", labels) == pytest.approx(1.0)
+    assert registry.get_sample_value("knockguard_score_count", labels) == 2
+    row = {**labels, "policy": "label-only", "action": "alter", "tenant": "anonymous"}
+    assert registry.get_sample_value("knockguard_flagged_rows_total", row) == 3
+
+
+def test_queue_is_looked_at_when_the_metrics_are(manifest: Manifest) -> None:
+    registry, _, metrics = bound(manifest)
+    waiting = [3]
+    metrics.watch_queue(lambda: waiting[0])
+    for waiting[0] in (3, 7):
+        assert registry.get_sample_value("knockguard_queued_rows", {"model": "tiny", "version": "3"}) == waiting[0]
