@@ -7,7 +7,7 @@ import numpy as np
 
 from guard.detectors.base import Detector, FitData, stage_names
 from guard.detectors.head import Head, HeadBuilder
-from guard.errors import FitError
+from guard.errors import ConfigError, FitError
 from guard.fitting.logistic import fit_logistic
 
 
@@ -24,17 +24,29 @@ class Linear(Detector):
     needs_out: ClassVar[bool] = True
     strength: float = 1e-3  # L2, as a share of the mean loss
 
+    def __post_init__(self) -> None:
+        if not self.strength > 0:
+            raise ConfigError(f"{self.name}: strength is {self.strength}; it must be greater than 0 (usual: 0.001)")
+
     def fit(self, data: FitData) -> Head:
-        """Standardise by the pooled mean and deviation, fit, and fold both into one affine map; FitError without out images."""
-        stages = stage_names(data.features)
-        if not stages:
-            raise FitError("no stage features; the graph has no stage tap, so choose a detector on logits, such as energy")
-        n_out = len(data.out_features[stages[0]]) if stages[0] in data.out_features else 0
-        if n_out == 0:
-            raise FitError("the linear detector learns from out images and got none; give --out-pool, or choose energy or msp")
-        inside = np.concatenate([data.features[s] for s in stages], axis=1)
-        outside = np.concatenate([data.out_features[s] for s in stages], axis=1)
-        weights, bias = fit_logistic(inside, outside, strength=self.strength)
-        g = HeadBuilder()
-        x = g.concat([g.tap(s) for s in stages], axis=1) if len(stages) > 1 else g.tap(stages[0])
-        return g.head(score=g.squeeze(g.add(g.matmul(x, weights[:, None]), np.array([bias])), axis=1))
+        """Fit on standardised features and fold the scaling in; FitError without stages or without out images."""
+        return fit_linear(data, self.reads(data), strength=self.strength)
+
+    def reads(self, data: FitData) -> list[str]:
+        """Return the taps that are looked at: here every stage."""
+        return stage_names(data.features)
+
+
+def fit_linear(data: FitData, taps: list[str], *, strength: float) -> Head:
+    """Return the logistic regression on these taps, side by side, as one affine map."""
+    if not taps:
+        raise FitError("no stage features; the graph has no stage tap, so choose a detector on logits, such as energy")
+    n_out = len(data.out_features[taps[0]]) if taps[0] in data.out_features else 0
+    if n_out == 0:
+        raise FitError("a linear detector learns from out images and got none; give --out-pool, or choose energy or msp")
+    inside = np.concatenate([data.features[t] for t in taps], axis=1)
+    outside = np.concatenate([data.out_features[t] for t in taps], axis=1)
+    weights, bias = fit_logistic(inside, outside, strength=strength)
+    g = HeadBuilder()
+    x = g.concat([g.tap(t) for t in taps], axis=1) if len(taps) > 1 else g.tap(taps[0])
+    return g.head(score=g.squeeze(g.add(g.matmul(x, weights[:, None]), np.array([bias])), axis=1))

@@ -8,7 +8,15 @@ DETECTORS: Registry[Detector] = Registry(
     Detector,  # type: ignore[type-abstract]  # the base is only compared against
     {
         "linear": "guard.detectors.linear:Linear",
+        "linear-late": "guard.detectors.linear_late:LinearLate",
+        "linear-last": "guard.detectors.linear_last:LinearLast",
         "energy": "guard.detectors.energy:Energy",
         "msp": "guard.detectors.msp:Msp",
+        "max-logit": "guard.detectors.max_logit:MaxLogit",
+        "gen": "guard.detectors.gen:Gen",
+        "mahalanobis": "guard.detectors.mahalanobis:Mahalanobis",
+        "relative-mahalanobis": "guard.detectors.relative_mahalanobis:RelativeMahalanobis",
+        "knn": "guard.detectors.knn:Knn",
+        "vim": "guard.detectors.vim:Vim",
     },
 )
