@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # no test module has loaded OpenMP yet; see knockguard.cli.main
+
 STRICT = "KNOCKGUARD_CI_STRICT"
 DATA = "KNOCKGUARD_DATA"
 _STRICT_MARKERS = ("data", "server")
