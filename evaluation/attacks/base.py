@@ -47,6 +47,13 @@ class Turn:
         """Return a generator of this turn's own, so that a turn which is repeated after a crash asks the same again."""
         return np.random.default_rng([self.seed, len(self.asked)])
 
+    def unasked(self) -> Ints:
+        """Return the rows of the pool that nobody asked about yet, in order."""
+        free = np.ones(len(self.pool), np.bool_)
+        sources = self.asked.queries.sources
+        free[sources[sources >= 0]] = False
+        return np.flatnonzero(free)
+
 
 class Attack(ABC):
     """Hyper-parameters are the constructor's. An attack keeps nothing between turns: what it knows is in the turn.
@@ -57,6 +64,7 @@ class Attack(ABC):
 
     name: ClassVar[str]
     needs_groups: ClassVar[bool] = False
+    customary_adversary: ClassVar[str] = "soft"  # what its authors do with the answers; it composes with the others as well
 
     @final
     def next_queries(self, turn: Turn) -> Queries:
@@ -71,6 +79,11 @@ class Attack(ABC):
         size = turn.pool.pixels.shape[1:]
         if turn.asked.queries.pixels.shape[1:] != size:
             raise InvalidInputError(f"asked so far {turn.asked.queries.pixels.shape[1:]}, pool {size}; they must be of one size")
+        if (turn.asked.queries.sources >= len(turn.pool)).any():
+            raise InvalidInputError(
+                f"asked so far was row {turn.asked.queries.sources.max()} of a pool, and this one has {len(turn.pool)}; "
+                "go on with the pool that the attack began with"
+            )
         chosen = self.choose(turn)
         if chosen.pixels.shape[1:] != size or len(chosen) > turn.n_next:
             raise InvalidInputError(

@@ -8,5 +8,14 @@ ATTACKS: Registry[Attack] = Registry(
     Attack,  # type: ignore[type-abstract]  # the base is only compared against
     {
         "knockoff": "evaluation.attacks.knockoff:Knockoff",
+        "knockoff-adaptive": "evaluation.attacks.knockoff_adaptive:KnockoffAdaptive",
+        "copycat": "evaluation.attacks.copycat:Copycat",
+        "activethief-uncertainty": "evaluation.attacks.activethief_uncertainty:ActiveThiefUncertainty",
+        "activethief-kcenter": "evaluation.attacks.activethief_kcenter:ActiveThiefKCenter",
+        "jbda": "evaluation.attacks.jbda:Jbda",
+        "in-distribution": "evaluation.attacks.in_distribution:InDistribution",
+        "mixture": "evaluation.attacks.mixture:Mixture",
+        "balanced": "evaluation.attacks.balanced:Balanced",
+        "confidence-filtered": "evaluation.attacks.confidence_filtered:ConfidenceFiltered",
     },
 )

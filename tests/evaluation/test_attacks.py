@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Attack, Pool, Turn
+from evaluation.attacks.jbda import Jbda
 from evaluation.attacks.registry import ATTACKS
 from evaluation.transfer import Queries, TransferSet, nothing_asked
 from guard.errors import ConfigError, InvalidInputError
@@ -12,8 +14,10 @@ N_POOL, N_CLASSES = 50, 3
 
 
 def pool() -> Pool:
+    """Half of it is of group 0, the other half of four other groups."""
     rng = np.random.default_rng(0)
-    return Pool(rng.integers(0, 256, (N_POOL, 8, 8, 3), dtype=np.uint8), np.arange(N_POOL) % 5)
+    groups = np.where(np.arange(N_POOL) % 2, 0, np.arange(N_POOL) % 8 // 2 + 1)
+    return Pool(rng.integers(0, 256, (N_POOL, 8, 8, 3), dtype=np.uint8), groups)
 
 
 def answers(queries: Queries) -> np.ndarray:
@@ -32,9 +36,9 @@ def carry_out(attack: Attack, *, budget: int, batch: int, seed: int = 1) -> Tran
     return stolen
 
 
-@pytest.fixture(params=list(ATTACKS))
+@pytest.fixture(params=[*ATTACKS, "jbda beyond its seeds"])
 def attack(request) -> Attack:
-    return ATTACKS.get(request.param)()
+    return Jbda(n_seeds=4, epochs=2) if " " in request.param else ATTACKS.get(request.param)()
 
 
 def test_asks_no_more_than_its_budget(attack):
@@ -54,13 +58,45 @@ def test_other_seed_asks_otherwise(attack):
 def test_goes_on_from_a_stored_transfer_set_as_if_nothing_had_happened(attack):
     whole = carry_out(attack, budget=21, batch=7)
     queries = attack.next_queries(Turn(pool(), whole.first(14), 7, 1))
-    np.testing.assert_array_equal(queries.pixels, whole.queries.pixels[14:])
+    assert len(queries)
+    np.testing.assert_array_equal(queries.pixels, whole.queries.pixels[14 : 14 + len(queries)])
 
 
 def test_what_came_from_the_pool_is_what_the_pool_holds(attack):
     queries = carry_out(attack, budget=20, batch=7).queries
     rows = queries.sources >= 0
     np.testing.assert_array_equal(queries.pixels[rows], pool().pixels[queries.sources[rows]])
+
+
+def test_asks_on_when_every_answer_was_refused(attack):
+    queries = attack.next_queries(Turn(pool(), nothing_asked(side=(8, 8), n_classes=N_CLASSES), 7, 1))
+    refused = nothing_asked(side=(8, 8), n_classes=N_CLASSES).joined(queries, np.zeros((len(queries), N_CLASSES), np.float32))
+    again = attack.next_queries(Turn(pool(), refused, 7, 1))
+    assert len(again)
+    assert not set(again.sources) & set(queries.sources)
+
+
+def test_answers_for_certain_are_as_good_as_any(attack):
+    """An overconfident victim: 1 and 0, whose logarithm is infinite."""
+    asked = carry_out(attack, budget=14, batch=7)
+    certain = TransferSet(asked.queries, np.eye(N_CLASSES, dtype=np.float32)[asked.answers.argmax(axis=1)])
+    assert len(attack.next_queries(Turn(pool(), certain, 7, 1)))
+
+
+def test_leaves_the_pool_and_what_was_asked_alone(attack):
+    mine, asked = pool(), carry_out(attack, budget=14, batch=7)
+    attack.next_queries(Turn(mine, asked, 7, 1))
+    for after, before in (
+        (mine.pixels, pool().pixels),
+        (mine.groups, pool().groups),
+        (asked.queries.pixels, carry_out(attack, budget=14, batch=7).queries.pixels),
+        (asked.answers, carry_out(attack, budget=14, batch=7).answers),
+    ):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_what_it_is_customarily_combined_with_is_an_adversary(attack):
+    assert attack.customary_adversary in ADVERSARIES
 
 
 def test_a_turn_that_does_not_fit_is_refused(attack):
@@ -78,6 +114,12 @@ def test_knockoff_asks_each_image_once_and_stops_when_the_pool_is_used_up():
 def test_knockoff_asks_the_same_whatever_the_batch():
     one, seven = (carry_out(ATTACKS.get("knockoff")(), budget=20, batch=batch).queries.sources for batch in (1, 7))
     np.testing.assert_array_equal(one, seven)
+
+
+def test_a_transfer_set_from_a_larger_pool_is_refused():
+    asked = carry_out(ATTACKS.get("knockoff")(), budget=20, batch=7)
+    with pytest.raises(InvalidInputError, match="the pool that the attack began with"):
+        ATTACKS.get("knockoff")().next_queries(Turn(Pool(pool().pixels[:2]), asked, 7, 1))
 
 
 class Greedy(Attack):

@@ -1,0 +1,51 @@
+"""Sketches: a rough copy of the victim, drawn in seconds from what was asked so far, to choose or to judge answers by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from evaluation.adversaries.soft import Soft
+from evaluation.models import build
+from evaluation.training import Training, predict, train
+from evaluation.transfer import Queries, TransferSet
+from guard.types import Floats, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """How a rough copy is trained: `epochs` over at most `n_most` answers, drawn at random, believed as they came.
+
+    The bound keeps a turn's cost the same however much was asked: 64 steps an epoch at the default.
+    """
+
+    epochs: int = 5
+    n_most: int = 4096
+    architecture: str = "cnn-small"
+
+    def draw(self, asked: TransferSet, *, seed: int) -> nn.Module | None:
+        """Return the copy in eval mode, or None while fewer than two answers say anything. A function of its arguments alone."""
+        if len(asked) > self.n_most:
+            asked = rows_of(asked, np.sort(np.random.default_rng(seed).permutation(len(asked))[: self.n_most]))
+        lesson = Soft().prepare(asked)
+        if len(lesson) < 2:
+            return None
+        model = build(self.architecture, n_classes=asked.n_classes, seed=seed)
+        training = Training(epochs=self.epochs)
+        return train(model, lesson.pixels, lesson.targets, training=training, seed=seed, progress=_unheard)
+
+
+def rows_of(asked: TransferSet, rows: np.ndarray) -> TransferSet:
+    """Return some rows of a transfer set, by index or mask."""
+    return TransferSet(Queries(asked.queries.pixels[rows], asked.queries.sources[rows]), asked.answers[rows])
+
+
+def expect(model: nn.Module, pixels: Pixels) -> Floats:
+    """Return the (n, k) float32 probabilities that a model gives to (n, h, w, 3) uint8 pixels; n may be 0."""
+    logits = predict(model, pixels)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
+
+
+def _unheard(done: int, total: int, /) -> None:
+    """A sketch takes too little time to be told about."""
