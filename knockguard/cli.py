@@ -78,6 +78,23 @@ def protect(
 
 
 @app.command()
+def audit(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images, none of which made the bundle.")],
+    pool: Annotated[list[Path], typer.Option("--pool", help="Public images of other kinds; give it several times for several.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for audit.json and audit.md.")] = Path("audit"),
+    limit: Annotated[int, typer.Option(min=50, help="The most images read from each source.")] = 2_000,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Say what a bundle's detectors see on your images, and how much of it is more than file format."""
+    from knockguard.audit import AuditOptions, audit_files
+
+    audit_files(AuditOptions(bundle, inside, tuple(pool), out, limit, seed, force), as_json=json)
+
+
+@app.command()
 def serve(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, as `knockguard protect` writes it.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",

@@ -1,0 +1,58 @@
+"""Detection, measured: rates are those at the threshold, and the baseline sees sharpness but not content."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.detection import low_level_measure, measure
+from guard.calibration import Threshold
+from guard.errors import InvalidInputError
+
+RNG = np.random.default_rng(0)
+THRESHOLD = Threshold(1.0, 0.05, 0.99, 500, 0.03)
+
+
+def test_rates_are_counted_at_the_threshold() -> None:
+    found = measure(np.array([0.0, 0.5, 1.0, 1.5], np.float32), np.array([0.9, 1.1, 2.0], np.float32), THRESHOLD, seed=0)
+    assert (found.tpr.count, found.tpr.n) == (2, 3)
+    assert (found.fpr.count, found.fpr.n) == (1, 4)
+    assert found.tnr.count == 3
+
+
+def test_known_normals_give_the_known_area_inside_its_interval() -> None:
+    inside, outside = RNG.normal(size=2000).astype(np.float32), RNG.normal(1.5, 1, 2000).astype(np.float32)
+    found = measure(inside, outside, THRESHOLD, seed=0)
+    truth = 0.8556  # Phi(1.5 / sqrt 2)
+    assert found.auroc_interval[0] < truth < found.auroc_interval[1]
+    assert found.auroc_interval[0] <= found.auroc <= found.auroc_interval[1]
+    assert found.fpr_at_95 == pytest.approx(0.558, abs=0.05)  # 1 - Phi(1.5 - 1.645)
+
+
+def test_scores_that_part_the_sides_need_no_false_positive_at_95() -> None:
+    found = measure(np.zeros(50, np.float32), np.ones(50, np.float32), THRESHOLD, seed=0)
+    assert (found.auroc, found.fpr_at_95) == (1.0, 0.0)
+
+
+def test_same_seed_same_intervals() -> None:
+    sides = RNG.normal(size=100).astype(np.float32), RNG.normal(size=80).astype(np.float32)
+    assert measure(*sides, THRESHOLD, seed=3) == measure(*sides, THRESHOLD, seed=3)
+
+
+def noise(n: int, *, blur: bool = False) -> np.ndarray:
+    images = RNG.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8)
+    if not blur:
+        return images
+    small = [Image.fromarray(i).resize((12, 12), Image.Resampling.BILINEAR) for i in images]
+    return np.stack([np.asarray(i.resize((24, 24), Image.Resampling.BILINEAR)) for i in small])
+
+
+def test_baseline_sees_blur_and_nothing_where_there_is_no_trace() -> None:
+    traced = low_level_measure(noise(300), noise(300, blur=True), target_fpr=0.05, seed=0)
+    assert traced.tpr.value > 0.95
+    matched = low_level_measure(noise(300), noise(300), target_fpr=0.05, seed=0)
+    assert matched.tpr.low < 0.1
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="too few for the low-level baseline"):
+        low_level_measure(noise(2), noise(1), target_fpr=0.05, seed=0)
