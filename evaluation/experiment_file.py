@@ -1,0 +1,239 @@
+"""What an experiment file says: victims, copiers, detectors, policies, attacks, and the grid that they span.
+
+Every model here is frozen and refuses keys that it does not know; `evaluation.experiment_reading` turns a TOML file into one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from evaluation.pools import PoolChoice
+from guard.types import ApplyTo
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*._-]*$", max_length=60)]  # it becomes a part of file names
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Optimiser(StrEnum):
+    """How weights move."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+    ADAMW = "adamw"
+
+
+class Weights(StrEnum):
+    """What a network starts from: another set's weights, or nothing."""
+
+    IMAGENET = "imagenet"
+    NONE = "none"
+
+
+class Training(_Frozen):
+    """The rate is multiplied by `drop_to` every `drop_every` epochs; without that it rises to `lr` and falls to nothing."""
+
+    epochs: Count
+    batch_size: Count = 64
+    optimiser: Optimiser = Optimiser.ADAMW
+    lr: Rate = 3e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    drop_every: Count | None = None
+    drop_to: Share = 0.1
+
+
+class Network(_Frozen):
+    """An architecture by its registered name, and how it is trained."""
+
+    name: Name
+    architecture: Name
+    weights: Weights = Weights.NONE
+    training: Training
+
+
+class Shares(_Frozen):
+    """How the victim's training split is divided; what its owner tests on is the published test split.
+
+    `adversary` is what a thief has of the victim's own kind of image, for the attacks that ask with it.
+    """
+
+    victim: Share = 0.7
+    detector: Share = 0.2
+    calibration: Share = 0.1
+    adversary: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        if (total := self.victim + self.detector + self.calibration + self.adversary) > 1 + 1e-9:
+            raise ValueError(f"shares sum to {total:g}; an image stands on one side, so at most 1")
+        return self
+
+
+class Victim(Network):
+    """`set` at `size` pixels a side. `n_train` and `n_test` bound how many images of a split are used, by a stratified draw before
+    the training split is divided; all by default.
+
+    `name` is the paper's where the paper has the cell (`CIFAR10-RN34`). `balance` repeats rare classes, augmented.
+    """
+
+    set: Name
+    size: Annotated[int, Field(ge=8, le=1024)]
+    n_train: Count | None = None
+    n_test: Count | None = None
+    balance: bool = False
+    shares: Shares = Shares()
+
+
+class Surrogate(Network):
+    """The copy; it learns at the victim's image size."""
+
+
+class Plugin(_Frozen):
+    """A registered member with options. In a file `"energy"` says the same as `{name = "energy"}`."""
+
+    name: Name
+    options: dict[str, float | int | str | bool] = {}
+
+    @property
+    def label(self) -> str:
+        """Return what tells this member from others of the grid: its name and its options."""
+        return _label(self.name, self.options)
+
+
+class Policy(Plugin):
+    """`apply_to` are the rows that the policy answers: flagged ones, all, or nobody's."""
+
+    apply_to: ApplyTo = ApplyTo.FLAGGED
+
+    @property
+    def label(self) -> str:
+        """Return the label, with the rows that are answered where they are not the flagged ones."""
+        plain = _label(self.name, self.options)
+        return plain if self.apply_to is ApplyTo.FLAGGED else f"{plain}@{self.apply_to}"
+
+
+def _label(name: str, options: Mapping[str, float | int | str | bool]) -> str:
+    return "-".join([name, *(f"{key}={value}" for key, value in sorted(options.items()))])
+
+
+def _short(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Named = Annotated[Plugin, BeforeValidator(_short)]
+Answering = Annotated[Policy, BeforeValidator(_short)]
+
+
+class ChainPlan(_Frozen):
+    """The matched chain: with `matched` both sides are reduced and compressed alike before anything is compared.
+
+    `side` None: chosen from the sources, below what the smaller one has.
+    """
+
+    matched: bool = True
+    side: Annotated[int, Field(ge=12)] | None = None
+    quality_low: Annotated[int, Field(ge=1, le=95)] = 70
+    quality_high: Annotated[int, Field(ge=1, le=95)] = 95
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.quality_low > self.quality_high:
+            raise ValueError(f"quality_low {self.quality_low} is above quality_high {self.quality_high}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of the grid: one victim answers one attack under one policy, and one adversary learns from it.
+
+    `detector` is None where none is asked for. Cells that differ only in `budget` share a transfer set: the smaller one's queries
+    are the first of the larger one's.
+    """
+
+    victim: Victim
+    surrogate: Surrogate
+    detector: Plugin | None
+    policy: Policy
+    attack: Plugin
+    adversary: Plugin
+    budget: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Return a name for files and logs; no other cell of the experiment has it."""
+        detector = self.detector.label if self.detector else "none"
+        parts = (self.victim.name, self.surrogate.name, detector, self.policy.label, self.attack.label, self.adversary.label)
+        return "/".join([*parts, f"b{self.budget}", f"s{self.seed}"])
+
+
+class Experiment(_Frozen):
+    """The whole file. `figures` names the paper's table that a report prints beside, `differs` what is not the same there.
+
+    `budgets` are queries, ascending. `target_fpr` is what thresholds are calibrated to. Without surrogates and budgets nothing is
+    stolen, and detectors alone are measured.
+    """
+
+    title: str
+    figures: tuple[Name, ...] = ()
+    differs: tuple[str, ...] = ()
+    victims: Annotated[tuple[Victim, ...], Field(min_length=1)]
+    surrogates: tuple[Surrogate, ...] = ()
+    pool: PoolChoice = PoolChoice()
+    chain: ChainPlan = ChainPlan()
+    detectors: tuple[Named, ...] = ()
+    target_fpr: Share = 0.05
+    policies: Annotated[tuple[Answering, ...], Field(min_length=1)] = (Policy(name="observe"),)
+    attacks: Annotated[tuple[Named, ...], Field(min_length=1)] = (Plugin(name="knockoff"),)
+    adversaries: Annotated[tuple[Named, ...], Field(min_length=1)] = (Plugin(name="soft"),)
+    budgets: tuple[Count, ...] = ()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if not self.detectors and (
+            idle := [p.name for p in self.policies if p.apply_to is ApplyTo.FLAGGED and p.name != "observe"]
+        ):
+            raise ValueError(
+                f"policy {idle[0]!r} answers flagged rows, and there is no detector to flag any; name one, or apply_to"
+            )
+        if bool(self.surrogates) != bool(self.budgets):
+            raise ValueError("surrogates and budgets go together: give both, or neither to measure detectors alone")
+        if not self.surrogates and not self.detectors:
+            raise ValueError("there is nothing to measure; give surrogates and budgets, or detectors")
+        if list(self.budgets) != sorted(set(self.budgets)):
+            raise ValueError(f"budgets are {list(self.budgets)}; write them ascending, each once")
+        ids = [cell.id for cell in self.cells()]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two cells of the grid are the same; name victims and surrogates apart, and list nothing twice")
+        return self
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the grid in a fixed order. `observe` ignores flags, so it stands once a victim, whatever the detectors."""
+        for victim, surrogate, policy in product(self.victims, self.surrogates, self.policies):
+            flags = policy.apply_to is ApplyTo.FLAGGED and policy.name != "observe"
+            detectors: tuple[Plugin | None, ...] = self.detectors if flags else (self.detectors[0] if self.detectors else None,)
+            grid = product(detectors, self.attacks, self.adversaries, self.budgets, self.seeds)
+            for detector, attack, adversary, budget, seed in grid:
+                yield Cell(victim, surrogate, detector, policy, attack, adversary, budget, seed)
+
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """Return every registered name that the file uses, by the word for its family: dataset, architecture, detector, ..."""
+        return {
+            "dataset": frozenset({v.set for v in self.victims} | {s for s in (self.pool.set, self.pool.second) if s}),
+            "architecture": frozenset(n.architecture for n in (*self.victims, *self.surrogates)),
+            "detector": frozenset(p.name for p in self.detectors),
+            "policy": frozenset(p.name for p in self.policies),
+            "attack": frozenset(p.name for p in self.attacks),
+            "adversary": frozenset(p.name for p in self.adversaries),
+        }

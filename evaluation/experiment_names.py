@@ -1,0 +1,58 @@
+"""Do an experiment's names and options exist? Asked before anything is trained, not after the first hour."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from evaluation.adversaries.registry import ADVERSARIES
+from evaluation.attacks.registry import ATTACKS
+from evaluation.datasets import DATASETS
+from evaluation.experiment_file import Experiment, Plugin
+from evaluation.paper_figures import TABLES
+from guard.detectors.registry import DETECTORS
+from guard.errors import ConfigError
+from guard.policies.registry import POLICIES
+from guard.registry import Registry, nearest
+from guard.settings import from_options
+
+
+def check_names(experiment: Experiment) -> None:
+    """ConfigError with every name and option that does not exist, each with the nearest that does."""
+    if found := problems(experiment):
+        raise ConfigError("; ".join(found))
+
+
+def problems(experiment: Experiment) -> list[str]:
+    """Return a sentence for each dataset, architecture, plugin, option or table that does not exist, in the file's order."""
+    return [str(error) for error in _errors(experiment)]
+
+
+def _errors(experiment: Experiment) -> Iterator[ConfigError]:
+    from evaluation.models import architecture  # torch, a second; the rest of this file is quick
+
+    names = experiment.names()
+    checks: list[tuple[Callable[[str], object], str]] = [(DATASETS.get, "dataset"), (architecture, "architecture")]
+    for check, family in checks:
+        yield from _raised(check, sorted(names[family]))
+    yield from _plugins(DETECTORS, experiment.detectors, "detector")
+    yield from _plugins(POLICIES, experiment.policies, "policy")
+    yield from _plugins(ATTACKS, experiment.attacks, "attack")
+    yield from _plugins(ADVERSARIES, experiment.adversaries, "adversary")
+    for table in experiment.figures:
+        if table not in TABLES:
+            yield ConfigError(f"the paper has no {table!r}{nearest(table, TABLES)}")
+
+
+def _raised(check: Callable[[str], object], names: list[str]) -> Iterator[ConfigError]:
+    for name in names:
+        try:
+            check(name)
+        except ConfigError as error:
+            yield error
+
+
+def _plugins(registry: Registry[Any], plugins: tuple[Plugin, ...], family: str) -> Iterator[ConfigError]:
+    for plugin in plugins:
+        try:
+            from_options(registry.get(plugin.name), plugin.options, what=f"{family} {plugin.name!r}")
+        except ConfigError as error:
+            yield error
