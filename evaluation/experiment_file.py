@@ -80,8 +80,8 @@ class Shares(_Frozen):
 
 
 class Victim(Network):
-    """`set` at `size` pixels a side. `n_train` and `n_test` bound how many images of a split are used, by a stratified draw before
-    the training split is divided; all by default.
+    """`set` at `size` pixels a side. `n_train` and `n_test` bound how many images of a split are used: a stratified draw,
+    made before the training split is divided. All by default.
 
     `name` is the paper's where the paper has the cell (`CIFAR10-RN34`). `balance` repeats rare classes, augmented.
     """
