@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from evaluation.adversaries.soft import Soft
 from evaluation.models import build
@@ -23,8 +23,11 @@ class Sketch:
     n_most: int = 4096
     architecture: str = "cnn-small"
 
-    def draw(self, asked: TransferSet, *, seed: int) -> nn.Module | None:
-        """Return the copy in eval mode, or None while fewer than two answers say anything. A function of its arguments alone."""
+    def draw(self, asked: TransferSet, *, seed: int, flips: float = 0.0) -> nn.Module | None:
+        """Return the copy in eval mode, or None while fewer than two answers say anything. A function of its arguments alone.
+
+        `flips`: the share of answers, below 1, that are believed to have been drawn evenly; the copy is fitted through them.
+        """
         if len(asked) > self.n_most:
             asked = rows_of(asked, np.sort(np.random.default_rng(seed).permutation(len(asked))[: self.n_most]))
         lesson = Soft().prepare(asked)
@@ -32,7 +35,24 @@ class Sketch:
             return None
         model = build(self.architecture, n_classes=asked.n_classes, seed=seed)
         training = Training(epochs=self.epochs)
-        return train(model, lesson.pixels, lesson.targets, training=training, seed=seed, progress=_unheard)
+        fitted = Flipped(model, flips) if flips else model
+        train(fitted, lesson.pixels, lesson.targets, training=training, seed=seed, progress=_unheard)
+        return model.eval()
+
+
+class Flipped(nn.Module):
+    """Forward correction: what a model would answer if a share of its answers were replaced by even draws, as logarithms.
+
+    Source: Patrini et al. 2017 (theorem 2), with one flip rate as the whole transition matrix.
+    """
+
+    def __init__(self, model: nn.Module, flips: float) -> None:
+        super().__init__()
+        self.model, self.flips = model, flips
+
+    def forward(self, x: Tensor) -> Tensor:
+        true: Tensor = self.model(x).softmax(dim=1)
+        return ((1 - self.flips) * true + self.flips / true.shape[1]).log()
 
 
 def rows_of(asked: TransferSet, rows: np.ndarray) -> TransferSet:

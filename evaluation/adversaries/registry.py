@@ -9,5 +9,10 @@ ADVERSARIES: Registry[Adversary] = Registry(
     {
         "soft": "evaluation.adversaries.soft:Soft",
         "labels-only": "evaluation.adversaries.labels_only:LabelsOnly",
+        "noise-corrected": "evaluation.adversaries.noise_corrected:NoiseCorrected",
+        "drop-suspicious": "evaluation.adversaries.drop_suspicious:DropSuspicious",
+        "averaging": "evaluation.adversaries.averaging:Averaging",
+        "matched": "evaluation.adversaries.matched:Matched",
+        "sybil": "evaluation.adversaries.sybil:Sybil",
     },
 )

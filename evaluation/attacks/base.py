@@ -13,7 +13,10 @@ from guard.types import Ints, Pixels
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Images that the adversary has, (n, h, w, 3) uint8, and where attacks need them their classes in the pool, `groups` (n,)."""
+    """Images that the adversary has, (n, h, w, 3) uint8, and where attacks need them their classes in the pool, `groups` (n,).
+
+    Where an attack tells the victim's own kind of image from others, group 0 is the victim's own, unless its options say otherwise.
+    """
 
     pixels: Pixels
     groups: Ints | None = None

@@ -1,11 +1,13 @@
-"""Adversaries: a contract over the registry, and what each makes of an answer."""
+"""Adversaries: a contract over the registry, also with each attack's transfer set, and what the plain ones make of an answer."""
 
 import numpy as np
 import pytest
 
 from evaluation.adversaries.base import Adversary
 from evaluation.adversaries.registry import ADVERSARIES
-from evaluation.transfer import Queries, TransferSet
+from evaluation.attacks.base import Pool, Turn
+from evaluation.attacks.registry import ATTACKS
+from evaluation.transfer import Queries, TransferSet, nothing_asked
 from guard.errors import InvalidInputError
 
 
@@ -27,6 +29,56 @@ def test_targets_are_distributions_and_the_transfer_set_is_left_alone(adversary)
     np.testing.assert_allclose(lesson.targets.sum(axis=1), 1, atol=1e-6)
     assert lesson.targets.dtype == np.float32
     np.testing.assert_array_equal(given.answers, before)
+
+
+def asked_by(attack: str, adversary: Adversary, n: int = 12) -> TransferSet:
+    """Carry an attack out as the adversary asks it, against a victim that answers by brightness."""
+    rng = np.random.default_rng(0)
+    pool = Pool(rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), np.arange(40) % 2)
+    asked = nothing_asked(side=(8, 8), n_classes=3)
+    while len(asked) < n * adversary.n_copies:
+        turn = Turn(pool, adversary.heard(asked), 4, 1)
+        queries = adversary.expand(ATTACKS.get(attack)().next_queries(turn))
+        bright = queries.pixels.mean(axis=(1, 2, 3)) / 255
+        asked = asked.joined(queries, np.stack([bright / 2, 1 - bright, bright / 2], axis=1).astype(np.float32))
+    return asked
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS))
+def test_composes_with_every_attack(adversary, attack):
+    asked = asked_by(attack, adversary)
+    before = asked.answers.copy(), asked.queries.pixels.copy()
+    lesson = adversary.lesson(asked)
+    assert lesson.targets.dtype == np.float32
+    assert lesson.pixels.shape[1:] == (8, 8, 3)
+    np.testing.assert_allclose(lesson.targets.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(asked.answers, before[0])
+    np.testing.assert_array_equal(asked.queries.pixels, before[1])
+
+
+def test_asks_its_number_of_copies_and_shows_the_attack_one_answer_each(adversary):
+    asked = asked_by("knockoff", adversary)
+    plain = asked_by("knockoff", ADVERSARIES.get("soft")())
+    assert len(asked) == 12 * adversary.n_copies
+    np.testing.assert_array_equal(adversary.heard(asked).queries.sources, plain.queries.sources)
+
+
+def test_the_same_answers_make_the_same_lesson(adversary):
+    first, second = (adversary.lesson(asked_by("knockoff", adversary)) for _ in range(2))
+    np.testing.assert_array_equal(first.targets, second.targets)
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+
+
+def test_nothing_chosen_is_nothing_asked(adversary):
+    nothing = nothing_asked(side=(8, 8), n_classes=3)
+    assert not len(adversary.expand(nothing.queries))
+    assert not len(adversary.heard(nothing))
+
+
+def test_every_query_has_a_client(adversary):
+    clients = adversary.client_of(5, 20)
+    assert clients.shape == (20,)
+    assert set(clients) == set(range(adversary.n_clients))
 
 
 def test_too_few_answers_are_refused(adversary):
