@@ -15,7 +15,7 @@ from guard.types import Ints, Pixels
 class Pool:
     """Images that the adversary has, (n, h, w, 3) uint8, and where attacks need them their classes in the pool, `groups` (n,).
 
-    Where an attack tells the victim's own kind of image from others, group 0 is the victim's own, unless its options say otherwise.
+    Where an attack tells the victim's own kind of image from others, group 0 is the victim's own, unless options say otherwise.
     """
 
     pixels: Pixels
