@@ -26,6 +26,7 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_MODEL_BYTES = 2 << 30  # protobuf's own limit for one message
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
 
 
 class _Frozen(BaseModel):
@@ -77,7 +78,7 @@ class Manifest(_Frozen):
 
     format_version: Literal[1]
     name: Name
-    version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+    version: Version
     model: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     input: InputSpec
@@ -98,15 +99,8 @@ class Bundle:
 
 
 def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool = False) -> None:
-    """Write a whole bundle or nothing; BundleError if the folder exists and `force` was not given.
-
-    With `force` only a folder that holds a bundle is replaced: a slip of the hand must not delete somebody's images.
-    """
-    if folder.exists():
-        if not force:
-            raise BundleError(f"{folder} exists; give another folder, or --force to replace the bundle there")
-        if any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-            raise BundleError(f"{folder} exists and holds no {MANIFEST}, so it is not a bundle and is not replaced")
+    """Write a whole bundle or nothing; BundleError as `check_place` has it."""
+    check_place(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -121,6 +115,18 @@ def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool 
     except BaseException:  # Ctrl-C as well
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def check_place(folder: Path, *, force: bool) -> None:
+    """BundleError if a bundle may not be written there: something exists and `force` was not given.
+
+    With `force` only a folder that holds a bundle is replaced: a slip of the hand must not delete somebody's images.
+    """
+    if folder.exists():
+        if not force:
+            raise BundleError(f"{folder} exists; give another folder, or --force to replace the bundle there")
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
+            raise BundleError(f"{folder} exists and holds no {MANIFEST}, so it is not a bundle and is not replaced")
 
 
 def load_bundle(folder: Path) -> Bundle:

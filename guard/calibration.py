@@ -40,25 +40,33 @@ def calibrate(scores: Floats, *, target_fpr: float, confidence: float = 0.99) ->
     `scores` (n,) come from in-distribution images that fitted nothing. CalibrationError when n is too small for the target
     (the message names the n that would do), and when a score is not finite.
     """
-    for label, share in (("target_fpr", target_fpr), ("confidence", confidence)):
-        if not 0 < share < 1:
-            raise CalibrationError(f"{label} is {share}; it must lie between 0 and 1, both excluded")
     n = len(scores)
+    check_supported(n, target_fpr=target_fpr, confidence=confidence)
     if bad := int((~np.isfinite(scores)).sum()):
         raise CalibrationError(f"{bad} of {n} calibration scores are not finite; look for broken images or an overflowing graph")
+    n_above = _most_above(n, target_fpr, confidence)
+    value = float(np.partition(scores, n - 1 - n_above)[n - 1 - n_above])
+    return Threshold(value, target_fpr, confidence, n, (n_above + 1) / (n + 1))
+
+
+def check_supported(n: int, *, target_fpr: float, confidence: float) -> None:
+    """CalibrationError unless n scores can support the target; it names the n that would do."""
     needed = smallest_n(target_fpr, confidence)
     if n < needed:
         raise CalibrationError(
             f"{n} calibration images cannot support a false-positive rate of {target_fpr:g} with {confidence:.0%} confidence; "
             f"give at least {needed}, or ask for {smallest_target(n, confidence):.3g} or more"
         )
-    n_above = _most_above(n, target_fpr, confidence)
-    value = float(np.partition(scores, n - 1 - n_above)[n - 1 - n_above])
-    return Threshold(value, target_fpr, confidence, n, (n_above + 1) / (n + 1))
 
 
 def smallest_n(target_fpr: float, confidence: float) -> int:
-    """Return the least n that can support the target: the largest of n scores must do, so (1 - target)^n <= 1 - confidence."""
+    """Return the least n that can support the target: the largest of n scores must do, so (1 - target)^n <= 1 - confidence.
+
+    CalibrationError for a share that no n can support.
+    """
+    for label, share in (("target_fpr", target_fpr), ("confidence", confidence)):
+        if not 0 < share < 1:
+            raise CalibrationError(f"{label} is {share}; it must lie between 0 and 1, both excluded")
     return max(1, math.ceil(math.log1p(-confidence) / math.log1p(-target_fpr) - 1e-9))
 
 

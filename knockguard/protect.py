@@ -14,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from pydantic import TypeAdapter, ValidationError
 
 from exporters.fuse import feature_graph, fuse
 from exporters.graph import graph_bytes
 from exporters.runtime import run
 from exporters.taps import Taps
-from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Provenance, write_bundle
-from guard.calibration import Threshold, calibrate
+from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Name, Provenance, Version, write_bundle
+from guard.calibration import Threshold, calibrate, check_supported, smallest_n
 from guard.detectors.base import FitData
 from guard.detectors.head import Head
 from guard.detectors.registry import DETECTORS
-from guard.errors import ParityError
+from guard.errors import ConfigError, ParityError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.settings import from_options
@@ -86,7 +87,8 @@ class Protected:
 class Plan:
     """What the bundle is to be: how the model takes images, what it is called, and how strict its detectors are.
 
-    The first of `detectors` decides; the others are fused beside it and only watched.
+    The first of `detectors` decides; the others are fused beside it and only watched. ConfigError for a name or version that a
+    bundle cannot have, CalibrationError for a target that no number of images supports.
     """
 
     spec: InputSpec
@@ -97,12 +99,25 @@ class Plan:
     confidence: float = 0.99
     version: str = "1"
 
+    def __post_init__(self) -> None:
+        for what, kind, value, fix in (
+            ("name", Name, self.name, "1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"),
+            ("version", Version, self.version, "a whole number from 1, of at most 18 digits"),
+        ):
+            try:
+                TypeAdapter(kind).validate_python(value)
+            except ValidationError:
+                raise ConfigError(f"the model's {what} is {value!r}; it must be {fix} (--{what})") from None
+        smallest_n(self.target_fpr, self.confidence)
+
 
 def protect(victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, *, progress: Reporter) -> Protected:
     """Return the bundle that protects a victim.
 
     Raises FitError, CalibrationError, GraphError, ParityError, and ConfigError for a detector nobody knows.
     """
+    for pixels in material.calibration.values():
+        check_supported(len(pixels), target_fpr=plan.target_fpr, confidence=plan.confidence)
     spec = plan.spec
     heads, top_probability = _fit(victim, taps, material, plan, progress)
     fused = graph_bytes(fuse(victim, taps, heads))

@@ -11,11 +11,11 @@ from rich.table import Table
 from evaluation.lowlevel import fit_low_level
 from exporters.graph import input_of, load_graph
 from exporters.taps import Taps, find_taps
-from guard.bundle import MANIFEST, InputSpec
+from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
 from guard.chain import matched_chain, square
 from guard.detectors.registry import DETECTORS
-from guard.errors import BundleError, ConfigError
+from guard.errors import ConfigError
 from guard.images import resize
 from guard.preprocess import image_size
 from guard.rate import Rate
@@ -54,11 +54,18 @@ class ProtectOptions:
 
 def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     """Make the bundle and print what it can do. Everything that can be refused is refused before long work starts."""
-    if options.out.exists() and not options.force:
-        raise BundleError(f"{options.out} exists; give another folder, or --force to replace the bundle there")
+    check_place(options.out, force=options.force)
     victim = load_graph(options.model)
     spec = _input_spec(victim, options.scale)
     taps = find_taps(victim, override=_overrides(options.stages))
+    plan = Plan(
+        spec=spec,
+        name=options.name,
+        labels=_labels(options.labels, taps.n_classes),
+        detectors=_detectors(options.detector, taps),
+        target_fpr=options.target_fpr,
+        version=options.version,
+    )
     for row in taps.describe():
         note(row)
 
@@ -73,14 +80,6 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
     with stages.stage("matching both sides"):
         material = match(inside, outside, size=size, seed=options.seed)
-    plan = Plan(
-        spec=spec,
-        name=options.name,
-        labels=_labels(options.labels, taps.n_classes),
-        detectors=_detectors(options.detector, taps),
-        target_fpr=options.target_fpr,
-        version=options.version,
-    )
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         protected = protect(victim, taps, material, plan, progress=progress)
         baseline = low_level_rates(material, target_fpr=options.target_fpr)
