@@ -134,7 +134,7 @@ def attack(
     adversary: Annotated[str, typer.Option(help="What is done with the answers.")] = "soft",
     queries: Annotated[int, typer.Option(min=1, help="Query budget.")] = 4000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the surrogate's training.")] = 10,
-    architecture: Annotated[str, typer.Option(help="The surrogate's architecture.")] = "small-cnn",
+    architecture: Annotated[str, typer.Option(help="The surrogate's architecture.")] = "cnn-small",
     api_key_file: Annotated[Path | None, typer.Option(help="File that holds the adversary's API key.")] = None,
     authorised: Annotated[
         str | None, typer.Option("--i-am-authorised-by", help="Who allowed this; needed for any address other than loopback.")
@@ -194,10 +194,10 @@ def main() -> None:
     try:
         app()
     except KnockguardError as error:
-        from knockguard.console import err
+        from knockguard.console import fail
         from knockguard.exits import exit_code
 
-        err.print(f"[red]error:[/] [not bold]{_plain(error)}[/]", highlight=False)
+        fail(str(error))
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         from knockguard.exits import INTERRUPTED
@@ -207,9 +207,3 @@ def main() -> None:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _plain(error: Exception) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))

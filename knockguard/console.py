@@ -6,6 +6,7 @@ from time import monotonic
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from guard.types import Reporter
 
@@ -17,12 +18,22 @@ _PRINT_EVERY_S = 15.0
 
 def note(message: str) -> None:
     """Say what happened or what to do next."""
-    err.print(message, highlight=False)
+    _say(Text(message))
 
 
 def warn(message: str) -> None:
     """Say what the user should look at."""
-    err.print(f"[yellow]warning:[/] {message}", highlight=False)
+    _say(Text.assemble(("warning:", "yellow"), " ", message))
+
+
+def fail(message: str) -> None:
+    """Say why a command ends without what it was asked for."""
+    _say(Text.assemble(("error:", "red"), " ", message))
+
+
+def _say(text: Text) -> None:
+    # Not folded at a width: a path or a command that is broken in two cannot be copied. Nor read as markup: "[old]" is a folder.
+    err.print(text, soft_wrap=True)
 
 
 class Stages:
@@ -47,7 +58,7 @@ class Stages:
             task = progress.add_task(f"{position} {name}", total=None)
             yield _reporter(progress, task, name) if err.is_terminal else _lines(f"{position} {name}")
         self.seconds[name] = round(monotonic() - started, 2)
-        err.print(f"{position} {name}: {self.seconds[name]:.1f} s", highlight=False, markup=False)
+        note(f"{position} {name}: {self.seconds[name]:.1f} s")
 
 
 def _reporter(progress: Progress, task: TaskID, _name: str) -> Reporter:
@@ -66,6 +77,6 @@ def _lines(name: str) -> Reporter:
         if now - last >= _PRINT_EVERY_S and done:
             last = now
             left = (now - started) / done * (total - done)
-            err.print(f"{name}: {done} of {total}, {left:.0f} s left", highlight=False, markup=False)
+            note(f"{name}: {done} of {total}, {left:.0f} s left")
 
     return report
