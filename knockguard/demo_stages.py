@@ -60,7 +60,7 @@ class Scale:
     n_detector_crops: int = 12_000
     student: Student = _STUDENT
     n_queries: int = 1_000
-    curve: tuple[int, ...] = (250, 500, 1_000, 4_000)
+    curve: tuple[int, ...] = (250, 500, 1_000, 2_000)
     target_fpr: float = 0.05
 
 

@@ -30,7 +30,7 @@ class Store:
         """Return the arrays of a finished stage, or None if there is none or it cannot be read."""
         path = self._path(stage, fingerprint)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return dict(file)
         except FileNotFoundError:
             return None

@@ -1,0 +1,188 @@
+"""`knockguard protect`: files in, bundle out, and every refusal with its way out."""
+
+import json
+import shutil
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+import torchvision
+from miniature import Done, InProcess, Miniature, call, discs, heard, listing, save, stripes
+
+from guard.bundle import load_bundle
+
+RESNET_SIDE = 64
+
+
+@pytest.fixture(scope="session")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18 as the words in every tutorial write it: one image fixed, weights in a file beside."""
+    path = tmp_path_factory.mktemp("resnet") / "resnet18.onnx"
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.manual_seed(5)
+        model = torchvision.models.resnet18(num_classes=10).eval()
+        torch.onnx.export(model, (torch.rand(1, 3, RESNET_SIDE, RESNET_SIDE),), path, verbose=False)
+    return path
+
+
+def test_resnet_that_plain_pytorch_exported_is_protected_and_answers_as_before(resnet: Path, tmp_path: Path) -> None:
+    inside = save(discs(340, seed=3, side=72)[0], tmp_path / "in", suffix="jpg")
+    outside = save(stripes(150, seed=4, side=80), tmp_path / "out", ("a", "b", "c", "d", "e"))
+    done = call("protect", resnet, "--in", inside, "--out-pool", outside, "-o", tmp_path / "bundle")
+    assert done.code == 0, done.err
+    bundle = load_bundle(tmp_path / "bundle")
+    assert (bundle.manifest.name, bundle.manifest.input.shape) == ("resnet18", (3, RESNET_SIDE, RESNET_SIDE))
+    taps = [line.split() for line in done.err.splitlines() if line.startswith("stage")]
+    assert [(t[0], " ".join(t[1:-1])) for t in taps] == [
+        ("stage1", "64 x 32 x 32"), ("stage2", "64 x 16 x 16"), ("stage3", "128 x 8 x 8"), ("stage4", "256 x 4 x 4"),
+        ("stage5", "512 x 2 x 2"),
+    ]  # fmt: skip
+    assert {t[0]: t[-1] for t in taps} == bundle.manifest.provenance.stages
+
+    inputs = np.random.default_rng(0).random((9, 3, RESNET_SIDE, RESNET_SIDE), np.float32)
+    victim = ort.InferenceSession(str(resnet), providers=["CPUExecutionProvider"])
+    name = victim.get_inputs()[0].name
+    logits = np.concatenate([victim.run(None, {name: row[None]})[0] for row in inputs])
+    expected = np.exp(logits - logits.max(axis=1, keepdims=True))
+    fused = ort.InferenceSession(bundle.model, providers=["CPUExecutionProvider"])
+    probabilities, scores = fused.run(["probabilities", "scores"], {name: inputs})
+    np.testing.assert_allclose(probabilities, expected / expected.sum(axis=1, keepdims=True), atol=1e-5, rtol=0)
+    assert scores.shape == (9, 3)
+
+
+def test_bundle_starts_in_observe_and_accounts_for_every_image(bundle: Path) -> None:
+    manifest = load_bundle(bundle).manifest
+    assert (manifest.name, manifest.version, manifest.policy.name) == ("discs", "7", "observe")
+    assert (manifest.detector, manifest.labels) == ("linear", ("class_0", "class_1", "class_2"))
+    images = manifest.provenance.images
+    assert images["in_fit"] + images["calibration_as_sent"] + images["in_test"] == 420
+    assert images["out_fit"] + images["out_test"] == 300
+    assert images["calibration_as_sent"] == images["calibration_reencoded"]
+
+
+def test_json_is_one_document_and_all_that_stdout_holds(protected_by_command: tuple[Done, Path]) -> None:
+    done, folder = protected_by_command
+    document = json.loads(done.out)
+    assert document["bundle"] == str(folder)
+    rates = {d["name"]: d for d in document["detectors"]}
+    assert list(rates) == ["linear", "energy", "msp", "low-level statistics"]
+    assert rates["linear"]["tpr"] > 0.9
+    assert rates["linear"]["n_out"] == load_bundle(folder).manifest.provenance.images["out_test"]
+
+
+def test_last_line_is_the_next_command_in_one_piece(protected_by_command: tuple[Done, Path]) -> None:
+    done, folder = protected_by_command
+    assert done.err.splitlines()[-1].endswith(f"Next: knockguard serve {folder}")
+
+
+def test_choices_reach_the_bundle(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    (tmp_path / "labels").write_text("red\ngreen\nblue\n")
+    given = ["--detector", "energy", "--labels", tmp_path / "labels", "--target-fpr", "0.1", "--scale", "imagenet"]
+    done = knockguard(*miniature.words(tmp_path / "[bundle]", *given, "--stage", "stage1=stage4"))
+    assert done.code == 0, done.err
+    manifest = load_bundle(tmp_path / "[bundle]").manifest
+    assert (manifest.detector, manifest.labels) == ("energy", ("red", "green", "blue"))
+    assert {d.threshold.target_fpr for d in manifest.detectors} == {0.1}
+    assert (manifest.input.scale, manifest.input.mean) == (1 / 255, (0.485, 0.456, 0.406))
+    assert manifest.provenance.stages == {"stage1": "stage4"}
+    assert "[bundle]" in done.err, "a folder's name was taken for markup"
+
+
+def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    assert knockguard(*miniature.words(tmp_path / "again")).code == 0
+    assert load_bundle(tmp_path / "again").model == load_bundle(bundle).model
+
+
+@pytest.fixture(scope="session")
+def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Things to give that are wrong, in a folder that no command may change."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "empty").mkdir()
+    (folder / "words.onnx").write_text("not a model\n" * 50)
+    shutil.copytree(miniature.inside, folder / "one_bad")
+    (folder / "one_bad" / "0007.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    save(discs(40, seed=5)[0], folder / "few")
+    save(discs(60, seed=5, side=10)[0], folder / "thumbnails")
+    (folder / "two.txt").write_text("cat\ndog\n")
+    return {"victim": miniature.onnx, "in": miniature.inside, "out": miniature.outside, "wrong": folder}
+
+
+IN, OUT = ["--in", "{in}"], ["--out-pool", "{out}"]
+GOOD = ["{victim}", *IN, *OUT]
+BAD: dict[str, tuple[list[str], int, list[str]]] = {
+    "no model": (["{wrong}/gone.onnx", *IN, *OUT], 3, ["gone.onnx", "No such file"]),
+    "not a model": (["{wrong}/words.onnx", *IN, *OUT], 3, ["words.onnx", "not an ONNX file", "export it again"]),
+    "in empty": (["{victim}", "--in", "{wrong}/empty", *OUT], 3, ["empty holds no image", ".jpg"]),
+    "in gone": (["{victim}", "--in", "{wrong}/gone", *OUT], 3, ["gone is neither a folder of images nor a .parquet file"]),
+    "in unreadable": (["{victim}", "--in", "{wrong}/one_bad", *OUT], 3, ["one_bad/0007.png", "an image that can be read"]),
+    "in few": (["{victim}", "--in", "{wrong}/few", *OUT], 3, ["few: ", "at least 50 are needed", "there are 40 in all"]),
+    "out few": (["{victim}", *IN, "--out-pool", "{wrong}/few"], 3, ["few: ", "at least 50 are needed"]),
+    "out small": (["{victim}", *IN, "--out-pool", "{wrong}/thumbnails"], 3, ["thumbnails", "at least"]),
+    "strict": ([*GOOD, "--target-fpr", "0.001"], 3, ["cannot support a false-positive rate of 0.001", "give at least 4603"]),
+    "no share": ([*GOOD, "--target-fpr", "5"], 3, ["target_fpr is 5", "between 0 and 1"]),
+    "detector": ([*GOOD, "--detector", "energi"], 2, ["'energi'", "did you mean 'energy'"]),
+    "labels": ([*GOOD, "--labels", "{wrong}/two.txt"], 2, ["two.txt has 2 lines and the model has 3 classes"]),
+    "labels gone": ([*GOOD, "--labels", "{wrong}/gone.txt"], 2, ["cannot read --labels", "gone.txt"]),
+    "stage form": ([*GOOD, "--stage", "stage1"], 2, ["--stage 'stage1'", "NAME=TENSOR"]),
+    "stage tensor": ([*GOOD, "--stage", "stage1=stag4"], 3, ["no float32 tensor 'stag4'", "did you mean 'stage4'"]),
+    "stage name": ([*GOOD, "--stage", "stag1=stage4"], 3, ["no tap is called 'stag1'", "did you mean 'stage1'"]),
+    "scale": ([*GOOD, "--scale", "imagnet"], 2, ["--scale 'imagnet'", "did you mean 'imagenet'"]),
+    "name": ([*GOOD, "--name", "my model"], 2, ["name is 'my model'", "--name"]),
+    "version": ([*GOOD, "--version", "v2"], 2, ["version is 'v2'", "a whole number", "--version"]),
+    "limit": ([*GOOD, "--limit", "10"], 2, ["--limit", "200"]),
+    "option": ([*GOOD, "--detecter", "msp"], 2, ["--detecter", "--detector"]),
+}  # fmt: skip
+NEED_NO_IMAGE = {"no share", "detector", "labels", "labels gone", "stage form", "stage tensor", "scale", "name", "version"}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_protected_is_refused_with_the_way_out(
+    case: str, wrong: dict[str, Path], tmp_path: Path, knockguard: InProcess
+) -> None:
+    given, code, pieces = BAD[case]
+    before = listing(wrong["wrong"])
+    done = knockguard("protect", *(word.format(**wrong) for word in given), "-o", tmp_path / "bundle")
+    assert done.code == code, done.err
+    assert [piece for piece in pieces if piece not in done.words] == [], done.words
+    assert ("Traceback" in done.err, done.out) == (False, "")
+    assert (listing(tmp_path), listing(wrong["wrong"])) == (set(), before), "something half-written stayed"
+    assert "[4/4]" not in done.err, "refused only after the long work"
+    if case in NEED_NO_IMAGE:
+        assert "[1/4]" not in done.err, "refused only after images were read"
+
+
+def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
+    bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess
+) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    refused = knockguard(*miniature.words(tmp_path / "bundle"))
+    assert (refused.code, "--force to replace" in refused.words) == (3, True)
+    assert load_bundle(tmp_path / "bundle").manifest.version == "7"
+    assert knockguard(*miniature.words(tmp_path / "bundle", "--force")).code == 0
+    assert load_bundle(tmp_path / "bundle").manifest.version == "1"
+
+    save(discs(1, seed=0)[0], tmp_path / "photographs")
+    (tmp_path / "file").write_text("mine")
+    for taken in ("photographs", "file"):
+        refused = knockguard(*miniature.words(tmp_path / taken, "--force"))
+        assert (refused.code, "is not a bundle" in refused.words) == (3, True)
+        assert "[1/4]" not in refused.err, "refused only after images were read"
+    assert listing(tmp_path) == {"bundle", "bundle/bundle.json", "bundle/model.onnx", "file", "photographs", "photographs/0000.png"}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_in_the_middle_leaves_nothing(sent: signal.Signals, miniature: Miniature, tmp_path: Path) -> None:
+    with heard(miniature.words(tmp_path / "bundle"), until="[2/4]") as process:
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (out, "Traceback" in err) == ("", False)
+    assert listing(tmp_path) == set()
