@@ -7,8 +7,9 @@ from importlib.metadata import version
 from math import isfinite
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.utils import floatToGoString
 
-from guard.bundle import Manifest
+from guard.bundle import QUANTILES, Manifest
 from guard.guard import Decision, Guard
 
 STAGES = ("decode", "queue", "inference", "decide", "encode")
@@ -50,7 +51,13 @@ class Metrics:
         self.target_fpr = Gauge(
             "knockguard_target_fpr", "Share of benign rows that may be flagged.", (*_MODEL, "detector"), registry=registry
         )
-        self.build_info = Gauge("knockguard_build_info", "Always 1.", ("version", "provider", *_MODEL), registry=registry)
+        self.calibrated_share = Gauge(
+            "knockguard_calibrated_share",
+            "Share of the calibration scores at or below an edge of knockguard_score.",
+            (*_MODEL, "detector", "le"),
+            registry=registry,
+        )
+        self.build_info = Gauge("knockguard_build_info", "Always 1.", ("release", "provider", *_MODEL), registry=registry)
         self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
         self.handling_seconds = Histogram(
             "grpc_server_handling_seconds", "Seconds until an RPC was handled.", _GRPC, buckets=_SECONDS, registry=registry
@@ -80,6 +87,9 @@ class ModelMetrics:
         self._score = _score_histogram(metrics.registry, manifest, guard)
         metrics.threshold.labels(*self._labels, guard.detector).set(guard.threshold.value)
         metrics.target_fpr.labels(*self._labels, guard.detector).set(guard.threshold.target_fpr)
+        spec = next(d for d in manifest.detectors if d.name == guard.detector)
+        for edge, share in zip(spec.quantiles, QUANTILES, strict=True):  # equal edges keep the largest share
+            metrics.calibrated_share.labels(*self._labels, guard.detector, floatToGoString(edge)).set(share)
         metrics.build_info.labels(version("knockguard"), provider, *self._labels).set(1)
 
     def watch_queue(self, n_rows: Callable[[], int]) -> None:

@@ -1,6 +1,7 @@
 """Metrics: edges that show drift and attack, and a score that is no number spoils nothing."""
 
 from dataclasses import replace
+from importlib.metadata import version as release
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,28 @@ def test_queue_is_looked_at_when_the_metrics_are(manifest: Manifest) -> None:
     metrics.watch_queue(lambda: waiting[0])
     for waiting[0] in (3, 7):
         assert registry.get_sample_value("knockguard_queued_rows", {"model": "tiny", "version": "3"}) == waiting[0]
+
+
+def test_each_calibration_quantile_says_its_share_under_the_histograms_own_edge(manifest: Manifest) -> None:
+    registry, _, _ = bound(manifest)
+    labels = {"model": "tiny", "version": "3", "detector": "linear"}
+    for edge, share in (("0.05", 0.05), ("0.5", 0.5), ("0.95", 0.95)):
+        assert registry.get_sample_value("knockguard_calibrated_share", {**labels, "le": edge}) == share
+        assert registry.get_sample_value("knockguard_score_bucket", {**labels, "le": edge}) == 0.0
+
+
+def test_build_info_tells_the_release_from_the_models_version(manifest: Manifest) -> None:
+    (sample,) = next(f for f in bound(manifest)[0].collect() if f.name == "knockguard_build_info").samples
+    assert sample.labels == {
+        "release": release("knockguard"),
+        "provider": "CPUExecutionProvider",
+        "model": "tiny",
+        "version": "3",
+    }
+
+
+def test_no_metric_names_a_label_twice() -> None:
+    metrics = vars(Metrics(CollectorRegistry()))
+    names = {m._name: m._labelnames for m in metrics.values() if hasattr(m, "_labelnames")}
+    assert names
+    assert {name for name, labels in names.items() if len(set(labels)) < len(labels)} == set()
