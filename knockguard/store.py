@@ -44,7 +44,7 @@ class Store:
         np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]  # the stub takes a key for allow_pickle
         write_whole(self._path(stage, fingerprint), buffer.getvalue())
         for old in self.folder.glob(f"{stage}-*.npz"):
-            if old != self._path(stage, fingerprint):
+            if old != self._path(stage, fingerprint) and old.stem.rpartition("-")[0] == stage:  # not those of "stage-more"
                 old.unlink()
 
     def _path(self, stage: str, fingerprint: str) -> Path:

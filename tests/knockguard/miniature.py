@@ -121,7 +121,9 @@ class InProcess:
 def heard(arguments: list[object], until: str) -> Iterator[subprocess.Popen[str]]:
     """A command under way that has said `until` on stderr; killed if the block leaves it running."""
     command = [*COMMAND, *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stderr is not None
             said = ""

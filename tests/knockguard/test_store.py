@@ -1,36 +1,55 @@
 """Finished stages: reused when nothing changed, made again when anything did."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from knockguard.store import Store, code_fingerprint
 
 
-def test_stage_is_reused_until_its_inputs_change(tmp_path: Path) -> None:
+def test_stage_is_reused_until_its_inputs_or_our_code_change(tmp_path: Path) -> None:
     store = Store(tmp_path, "code")
     key = store.fingerprint(0, "settings")
     assert store.load("victim", key) is None
-    store.save("victim", key, {"a": np.arange(3)})
-    np.testing.assert_array_equal(store.load("victim", key)["a"], np.arange(3))
+    store.save("victim", key, {"a": np.arange(3), "name": np.array("text")})
+    kept = Store(tmp_path, "code").load("victim", store.fingerprint(0, "settings"))
+    assert kept is not None
+    np.testing.assert_array_equal(kept["a"], np.arange(3))
+    assert str(kept["name"]) == "text"
     assert store.load("victim", store.fingerprint(1, "settings")) is None
+    assert store.load("other", key) is None
     assert Store(tmp_path, "other code").fingerprint(0, "settings") != key
 
 
-def test_damaged_file_is_no_result(tmp_path: Path) -> None:
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "words": lambda _: b"no archive",
+    "start": lambda content: content[:40],
+    "no end": lambda content: content[:-30],
+    "flipped": lambda content: content[:200] + b"\xff" * 9 + content[209:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_file_is_no_result_and_is_removed(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     store = Store(tmp_path, "code")
-    store.save("victim", "k", {"a": np.arange(3)})
-    path = next(tmp_path.glob("victim-*"))
-    path.write_bytes(path.read_bytes()[:40])
+    store.save("victim", "k", {"a": np.arange(99)})
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
     assert store.load("victim", "k") is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_stale_goes_when_the_stage_is_done_again(tmp_path: Path) -> None:
     store = Store(tmp_path, "code")
-    store.save("victim", "old", {"a": np.zeros(1)})
-    store.save("victim", "new", {"a": np.ones(1)})
-    assert [p.name for p in tmp_path.iterdir()] == ["victim-new.npz"]
+    store.save("crops-adversary", "other", {"a": np.zeros(1)})
+    store.save("crops", "old", {"a": np.zeros(1)})
+    store.save("crops", "new", {"a": np.ones(1)})
+    assert {p.name for p in tmp_path.iterdir()} == {"crops-adversary-other.npz", "crops-new.npz"}
 
 
-def test_code_fingerprint_is_stable() -> None:
+def test_code_fingerprint_is_a_hash_of_our_files() -> None:
     assert code_fingerprint() == code_fingerprint()
+    assert len(bytes.fromhex(code_fingerprint())) == 32
