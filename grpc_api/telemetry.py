@@ -89,7 +89,8 @@ class ModelMetrics:
         metrics.target_fpr.labels(*self._labels, guard.detector).set(guard.threshold.target_fpr)
         spec = next(d for d in manifest.detectors if d.name == guard.detector)
         for edge, share in zip(spec.quantiles, QUANTILES, strict=True):  # equal edges keep the largest share
-            metrics.calibrated_share.labels(*self._labels, guard.detector, floatToGoString(edge)).set(share)
+            le = floatToGoString(edge)  # type: ignore[no-untyped-call]  # as the histogram writes its own edges
+            metrics.calibrated_share.labels(*self._labels, guard.detector, le).set(share)
         metrics.build_info.labels(version("knockguard"), provider, *self._labels).set(1)
 
     def watch_queue(self, n_rows: Callable[[], int]) -> None:
