@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaluation.report_plots import recovery_plot
 from evaluation.report_table import COLUMNS, policy_rows
-from evaluation.report_text import headline, rate
+from evaluation.report_text import cautions, headline, rate
 from evaluation.results import Results, read_results
 from guard.errors import InvalidInputError
 
@@ -31,7 +31,8 @@ def block(results: Results) -> str:
         f"The {detector.name} detector flags {flagged} of unseen out images, statistics that know nothing of content {low}. "
         f"Made by `{results.command}`, knockguard {results.versions.get('knockguard', 'of unknown version')}."
     )
-    return f"**{headline(results)}**\n\n![Recovery by policy]({IMAGE})\n\n{table}\n\n{note}\n"
+    doubts = "".join(f"\n- {caution}" for caution in cautions(results)) + "\n"
+    return f"**{headline(results)}**\n\n![Recovery by policy]({IMAGE})\n\n{table}\n\n{note}\n{doubts}"
 
 
 def picture(results: Results) -> str:

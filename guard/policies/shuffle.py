@@ -15,8 +15,8 @@ class Shuffle(Policy):
     """Permute the probabilities, the same way whenever the same image is sent.
 
     Where the top label lands says nothing of the class; the sorted values still tell how sure the victim was.
-    Near-duplicates have keys of their own, so a client who sends one image in many slight variants can average the
-    permutations away.
+    Near-duplicates have keys of their own, so a client who sends one image in many slight variants sees the answers jump,
+    and can discard them: averaged, they are nearly even, and the label is not among them.
     Source: Atli et al., answer to flagged queries (table 5); the keying is ours.
     """
 
