@@ -74,7 +74,7 @@ async def replay(client: GuardClient, target: Target, campaign: Campaign, budget
     the client raises.
     """
     path = campaign.path
-    asked = read_transfer_set(path) if path.exists() else nothing_asked(side=target.size, n_classes=target.n_classes)
+    asked = _asked_before(path, target) if path.exists() else nothing_asked(side=target.size, n_classes=target.n_classes)
     while len(asked) < budget.n_queries:
         turn = Turn(campaign.pool, asked, min(budget.turn, budget.n_queries - len(asked)), campaign.seed)
         queries = campaign.attack.next_queries(turn)
@@ -85,6 +85,18 @@ async def replay(client: GuardClient, target: Target, campaign: Campaign, budget
         write_transfer_set(asked, path)
         progress(len(asked), budget.n_queries)
     return asked.first(budget.n_queries)
+
+
+def _asked_before(path: Path, target: Target) -> TransferSet:
+    """Return the stored transfer set; InvalidInputError if another kind of model gave its answers."""
+    asked = read_transfer_set(path)
+    side = asked.queries.pixels.shape[1:3]
+    if (side, asked.n_classes) != (target.size, target.n_classes):
+        raise InvalidInputError(
+            f"{path} holds answers with {asked.n_classes} classes to images of {side}, and {target.model!r} gives "
+            f"{target.n_classes} to {target.size}; remove the file to ask anew"
+        )
+    return asked
 
 
 async def _answers(client: GuardClient, target: Target, pixels: Pixels, budget: Budget) -> Floats:

@@ -1,0 +1,202 @@
+"""`knockguard attack` against a real gateway: what it asks, what it keeps, and what it refuses to do."""
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature import Done, InProcess, Miniature, call, discs, listing, save, stripes
+
+from evaluation.replay import read_transfer_set, write_transfer_set
+from evaluation.results import read_results
+from evaluation.transfer import Queries, TransferSet
+from guard.errors import PermissionDeniedError
+from knockguard.attacking import check_authorised
+from knockguard.gateway_process import RunningGateway, gateway
+
+N_QUERIES, N_TEST = 64, 60
+ASKED = "knockguard_rows_total"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A gateway, the adversary's pool and the test images."""
+
+    gateway: RunningGateway
+    pool: Path
+    test: Path
+
+    def words(self, out: Path, *more: object, address: str = "") -> list[object]:
+        given = [address or self.gateway.address, "--pool", self.pool, "--test", self.test, "--model", "discs", "-o", out]
+        return ["attack", *given, "--queries", N_QUERIES, "--epochs", 2, *more]
+
+    def asked(self) -> int:
+        """Return how many rows the gateway has answered so far."""
+        return self.gateway.counter(ASKED)
+
+
+@pytest.fixture(scope="module")
+def scene(bundle: Path, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("attacking")
+    test = save(discs(N_TEST, seed=20)[0], folder / "test", ("0", "1", "2"))
+    with gateway(bundle, log=folder / "log") as running:
+        yield Scene(running, miniature.outside, test)
+
+
+@pytest.fixture(scope="module")
+def attacked(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path, int]:
+    """Return how one attack ended, its folder, and how many rows it asked."""
+    out = tmp_path_factory.mktemp("attacked") / "attack"
+    before = scene.asked()
+    return call(*scene.words(out, "--json")), out, scene.asked() - before
+
+
+def test_attack_asks_its_budget_and_the_test_images_and_no_more(attacked: tuple[Done, Path, int]) -> None:
+    done, out, asked = attacked
+    assert done.code == 0, done.err
+    assert asked == N_QUERIES + N_TEST
+    assert listing(out) == {"results.json", "transfer.npz"}
+    assert done.err.splitlines()[-1].endswith(f"next: knockguard report {out}")
+
+
+def test_results_say_what_was_measured(attacked: tuple[Done, Path, int]) -> None:
+    done, out, _ = attacked
+    document = json.loads(done.out)
+    results = read_results(out)
+    assert document == json.loads((out / "results.json").read_text())
+    (policy,) = results.policies
+    assert (policy.policy, policy.queries, policy.attack, policy.adversary) == ("as served", N_QUERIES, "knockoff", "soft")
+    assert results.victim.accuracy > 0.9
+    assert policy.recovery == pytest.approx(policy.surrogate_accuracy / results.victim.accuracy)
+    assert (policy.flagged, results.detector) == (None, None)  # an adversary sees neither
+    assert results.settings["authorised"] is None
+
+
+def test_transfer_set_holds_the_pools_images_and_the_gateways_answers(attacked: tuple[Done, Path, int], scene: Scene) -> None:
+    stolen = read_transfer_set(attacked[1] / "transfer.npz")
+    assert len(stolen) == len(set(stolen.queries.sources.tolist())) == N_QUERIES
+    np.testing.assert_allclose(stolen.answers.sum(axis=1), 1, atol=1e-5)
+
+
+def test_second_run_needs_force_and_asks_only_what_is_missing(
+    attacked: tuple[Done, Path, int], scene: Scene, knockguard: InProcess
+) -> None:
+    out = attacked[1]
+    first = read_transfer_set(out / "transfer.npz")
+    refused = knockguard(*scene.words(out))
+    assert (refused.code, "--force" in refused.words) == (2, True)
+
+    before = scene.asked()
+    assert knockguard(*scene.words(out, "--force")).code == 0
+    assert scene.asked() - before == N_TEST
+    assert knockguard(*scene.words(out, "--force", "--queries", N_QUERIES + 8)).code == 0
+    assert scene.asked() - before == 2 * N_TEST + 8
+    longer = read_transfer_set(out / "transfer.npz")
+    np.testing.assert_array_equal(longer.first(N_QUERIES).answers, first.answers)
+
+
+def test_transfer_set_of_another_model_is_not_gone_on_from(scene: Scene, tmp_path: Path, knockguard: InProcess) -> None:
+    for side, n_classes in ((8, 3), (24, 5)):
+        other = TransferSet(
+            Queries(stripes(70, seed=1, side=side), np.arange(70)), np.full((70, n_classes), 1 / n_classes, np.float32)
+        )
+        write_transfer_set(other, tmp_path / "transfer.npz")
+        before = scene.asked()
+        done = knockguard(*scene.words(tmp_path))
+        assert done.code == 3, done.err
+        assert f"{n_classes} classes" in done.words
+        assert "transfer.npz" in done.words
+        assert scene.asked() == before
+
+
+def test_address_that_is_not_loopback_hears_nothing_without_consent(scene: Scene, tmp_path: Path, knockguard: InProcess) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        listener.setblocking(False)
+        address = f"0.0.0.0:{listener.getsockname()[1]}"
+        for consent in ([], ["--i-am-authorised-by", " "]):
+            done = knockguard(*scene.words(tmp_path / "attack", *consent, address=address))
+            assert (done.code, "--i-am-authorised-by" in done.words) == (3, True), done.err
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert not (tmp_path / "attack").exists()
+
+
+def test_consent_is_written_into_the_results(bundle: Path, scene: Scene, tmp_path: Path, knockguard: InProcess) -> None:
+    with gateway(bundle, log=tmp_path / "log", arguments=["--host", "0.0.0.0"]) as running:
+        address = running.address.replace("127.0.0.1", "0.0.0.0")
+        done = knockguard(*scene.words(tmp_path / "attack", "--i-am-authorised-by", "its owner", address=address))
+    assert done.code == 0, done.err
+    assert read_results(tmp_path / "attack").settings["authorised"] == "its owner"
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("localhost:8001", True),
+        ("127.0.0.1:8001", True),
+        ("127.9.9.9:8001", True),
+        ("[::1]:8001", True),
+        ("192.0.2.1:8001", False),
+        ("[2001:db8::1]:8001", False),
+        ("localhost.example:8001", False),
+        ("127.0.0.1.example:8001", False),
+        ("127.0.0.1", False),  # no port, so no host that is known
+        ("dns:///127.0.0.1:8001", False),
+        ("unix:/run/socket:8001", False),
+        ("", False),
+    ],
+)
+def test_only_loopback_needs_no_consent(address: str, allowed: bool) -> None:
+    if allowed:
+        check_authorised(address, None)
+    else:
+        with pytest.raises(PermissionDeniedError, match="--i-am-authorised-by"):
+            check_authorised(address, None)
+    check_authorised(address, "its owner")
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wrong")
+    save(discs(20, seed=21)[0], folder / "two", ("0", "1"))
+    save(discs(20, seed=21)[0], folder / "plain")
+    (folder / "empty").mkdir()
+    return folder
+
+
+BAD: dict[str, tuple[list[str], int, list[str]]] = {
+    "classes": (["--test", "{wrong}/two"], 3, ["two has 2 classes and the model has 3"]),
+    "no classes": (["--test", "{wrong}/plain"], 3, ["plain: test images need classes"]),
+    "no pool": (["--pool", "{wrong}/empty"], 3, ["empty holds no image"]),
+    "model": (["--model", "disc"], 3, ["disc"]),
+    "attack": (["--attack", "knockof"], 2, ["'knockof'", "did you mean 'knockoff'"]),
+    "adversary": (["--adversary", "softt"], 2, ["'softt'", "did you mean 'soft'"]),
+    "architecture": (["--architecture", "cnn-smal"], 2, ["'cnn-smal'", "did you mean 'cnn-small'"]),
+    "key file": (["--api-key-file", "{wrong}/gone"], 2, ["--api-key-file", "gone"]),
+    "queries": (["--queries", "0"], 2, ["--queries"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_attacked_is_refused_before_anything_is_asked(
+    case: str, scene: Scene, wrong: Path, tmp_path: Path, knockguard: InProcess
+) -> None:
+    given, code, pieces = BAD[case]
+    before = scene.asked()
+    done = knockguard(*scene.words(tmp_path / "attack", *(word.format(wrong=wrong) for word in given)))
+    assert done.code == code, done.err
+    assert [piece for piece in pieces if piece not in done.words] == [], done.words
+    assert ("Traceback" in done.err, done.out) == (False, "")
+    assert scene.asked() == before
+    assert listing(tmp_path) <= {"attack"}
+
+
+def test_nobody_there_is_told_as_not_reachable(scene: Scene, tmp_path: Path, knockguard: InProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    done = knockguard(*scene.words(tmp_path / "attack", address=f"127.0.0.1:{port}"))
+    assert done.code == 4, done.err
+    assert "Traceback" not in done.err
