@@ -1,38 +1,38 @@
 """One whole pass in miniature: victim, detectors, bundle, a real gateway process, a real attack, a copy."""
 
+import asyncio
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from miniature import COLOURS, SIDE, Miniature, discs, quiet, stripes
 
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
 from evaluation.metrics import fidelity
-from evaluation.replay import Budget
+from evaluation.replay import Budget, Campaign, look_up, read_transfer_set, replay, write_transfer_set
 from evaluation.surrogate import Student, copy_victim
 from evaluation.training import Training, predict
+from evaluation.transfer import TransferSet
 from exporters.graph import load_graph
 from exporters.runtime import run as infer
 from exporters.taps import find_taps
+from grpc_api.client import GuardClient
 from guard.bundle import InputSpec, load_bundle
+from guard.calibration import calibrate
 from guard.preprocess import to_inputs
+from guard.types import Bools, Floats, Pixels
 from knockguard.demo_clients import Scene, Served, play
+from knockguard.gateway_process import RunningGateway
 from knockguard.protect import Material, Plan, Protected, protect
 
-SPEC = InputSpec(name="image", shape=(3, 24, 24), layout="NCHW", scale=1 / 255)
+SPEC = InputSpec(name="image", shape=(3, SIDE, SIDE), layout="NCHW", scale=1 / 255)
 N_QUERIES = 160
-
-
-def quiet(_done: int, _total: int) -> None:
-    pass
 
 
 @pytest.fixture(scope="session")
 def material() -> Material:
-    from conftest import discs, stripes
-
     return Material(
         in_fit=discs(300, seed=10)[0],
         out_fit=stripes(300, seed=11),
@@ -43,9 +43,9 @@ def material() -> Material:
 
 
 @pytest.fixture(scope="session")
-def protected(miniature: Any, material: Material) -> Protected:
+def protected(miniature: Miniature, material: Material) -> Protected:
     graph = load_graph(miniature.onnx)
-    return protect(graph, find_taps(graph), material, Plan(SPEC, "discs", ("r", "g", "b")), progress=quiet)
+    return protect(graph, find_taps(graph), material, Plan(SPEC, "discs", COLOURS), progress=quiet)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def served(protected: Protected, material: Material, tmp_path_factory: pytest.Te
     return found
 
 
-def truth(protected: Protected, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def truth(protected: Protected, pixels: Pixels) -> tuple[Floats, Bools]:
     """Return what the fused graph says: probabilities, and who is flagged."""
     found = infer(protected.model, to_inputs(pixels, SPEC))
     return found["probabilities"], protected.measured[0].threshold.flags(found["scores"][:, 0])
@@ -84,8 +84,6 @@ def test_detector_parts_discs_from_stripes(protected: Protected) -> None:
 
 
 def test_strictest_calibration_set_counts(protected: Protected, material: Material) -> None:
-    from guard.calibration import calibrate
-
     values = [
         calibrate(infer(protected.model, to_inputs(p, SPEC))["scores"][:, 0], target_fpr=0.05).value
         for p in material.calibration.values()
@@ -93,7 +91,7 @@ def test_strictest_calibration_set_counts(protected: Protected, material: Materi
     assert protected.measured[0].threshold.value == max(values)
 
 
-def test_customers_get_the_victims_answers_under_observe(served: dict[str, Served], miniature: Any) -> None:
+def test_customers_get_the_victims_answers_under_observe(served: dict[str, Served], miniature: Miniature) -> None:
     exp = np.exp(miniature.logits - miniature.logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(served["observe"].benign, exp / exp.sum(axis=1, keepdims=True), atol=1e-4)
 
@@ -118,6 +116,7 @@ def test_shuffle_permutes_flagged_answers_and_leaves_the_others(served: dict[str
     probabilities, flagged = truth(protected, stolen.queries.pixels)
     np.testing.assert_allclose(np.sort(stolen.answers), np.sort(probabilities), atol=1e-5)
     np.testing.assert_allclose(stolen.answers[~flagged], probabilities[~flagged], atol=1e-5)
+    assert flagged.sum() > 100
     moved = (stolen.answers[flagged].argmax(axis=1) != probabilities[flagged].argmax(axis=1)).mean()
     assert 0.4 < moved < 0.9  # two thirds, by chance
 
@@ -130,6 +129,29 @@ def test_copy_learns_what_was_answered_and_not_what_was_meant(served: dict[str, 
         pixels = found.stolen.queries.pixels
         agreement[policy] = fidelity(predict(copy, pixels), truth(protected, pixels)[0])
     assert agreement["observe"] > agreement["shuffle"] + 0.15
+
+
+def test_attack_that_was_cut_off_goes_on_without_asking_again(
+    running: RunningGateway, material: Material, tmp_path: Path
+) -> None:
+    campaign = Campaign(ATTACKS.get("knockoff")(), Pool(material.out_test), 3, tmp_path / "transfer.npz")
+
+    def steal(n_queries: int) -> tuple[TransferSet, int]:
+        async def ask() -> TransferSet:
+            async with GuardClient(running.address) as client:
+                return await replay(client, await look_up(client, "discs"), campaign, Budget(n_queries, turn=32), progress=quiet)
+
+        before = running.counter("knockguard_rows_total")
+        return asyncio.run(ask()), running.counter("knockguard_rows_total") - before
+
+    first, asked = steal(64)
+    assert (len(first), asked) == (64, 64)
+    write_transfer_set(first.first(40), campaign.path)  # as if the second turn had been cut off
+    longer, asked = steal(100)
+    assert (len(longer), asked) == (100, 60)
+    assert len(set(longer.queries.sources.tolist())) == 100
+    np.testing.assert_array_equal(read_transfer_set(campaign.path).answers, longer.answers)
+    assert steal(100)[1] == 0
 
 
 def test_bundle_holds_what_was_measured_and_no_secret(protected: Protected, tmp_path: Path) -> None:
