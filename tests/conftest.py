@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # no test module has loaded OpenMP yet; see knockguard.cli.main
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script: children would ignore Ctrl-C too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STRICT = "KNOCKGUARD_CI_STRICT"
 DATA = "KNOCKGUARD_DATA"

@@ -204,7 +204,10 @@ def test_nobody_makes_up_label_values(bundle: Path, start: Any, tmp_path: Path, 
                 assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         with pytest.raises(InferenceServerException):
             ask(served.address, dark())
-        calls = [dict(labels) for name, labels in samples(served.metrics_url) if name == "grpc_server_handled_total"]
+        calls: list[dict[str, str]] = []
+        deadline = time.monotonic() + 10
+        while not calls and time.monotonic() < deadline:  # a refusal reaches the client before it is counted
+            calls = [dict(labels) for name, labels in samples(served.metrics_url) if name == "grpc_server_handled_total"]
     assert [(c["grpc_type"], c["grpc_method"], c["grpc_code"]) for c in calls] == [("unary", "ModelInfer", "UNAUTHENTICATED")]
 
 
