@@ -1,14 +1,19 @@
 """Computes an exported model inside MLServer. Copied into the model's folder, where MLServer imports it; we never do."""
 
 import asyncio
+import os
 
 import numpy as np
-import onnxruntime as ort
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceRequest, InferenceResponse
 from mlserver.utils import get_model_uri
+
+# From 1.29 on ONNX Runtime tells its makers of every model it loads, and heeds nothing but this, before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 
 class OnnxRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installed where types are checked

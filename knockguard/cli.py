@@ -100,6 +100,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")] = 8001,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus port.")] = 8002,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of the Prometheus port. Whoever reads it learns what is flagged.")
+    ] = "127.0.0.1",
     policy: Annotated[str | None, typer.Option(help="What a flagged query is answered; the bundle's policy by default.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the policy, KEY=VALUE.")] = None,
     apply_to: Annotated[str | None, typer.Option(help="Who gets the policy's answer: flagged, all or nobody.")] = None,
@@ -115,7 +118,8 @@ def serve(
     from knockguard.serving import serve_bundle
 
     given = {
-        "bundle": bundle, "host": host, "port": port, "metrics_port": metrics_port, "policy": policy, "apply_to": apply_to,
+        "bundle": bundle, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
+        "policy": policy, "apply_to": apply_to,
         "secret_file": secret_file, "api_keys_file": api_keys, "provider": provider, "threads": threads, "ready_file": ready_file,
     }  # fmt: skip
     serve_bundle(given, options=option or [])
@@ -190,6 +194,8 @@ def main() -> None:
     # Before PyTorch loads OpenMP: threads that wait by spinning slow each other down tenfold when anything else wants the cores
     # (measured on two: 6.4 s became 0.7 s beside other work, and alone nothing was lost).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before ONNX Runtime is imported: from 1.29 on it tells its makers of every model it loads, and heeds nothing but this.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGTERM, _interrupt)  # so that a service manager's stop leaves no process and no half file either
     try:
         app()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # no test module has loaded OpenMP yet; see knockguard.cli.main
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script: children would ignore Ctrl-C too
