@@ -11,7 +11,8 @@ import typer.main
 from knockguard.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/decisions").glob("*.md")])
+FOLDERS = (".", "docs", "docs/decisions", "docs/operations")
+PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 
 
 def typed(page: Path) -> list[list[str]]:
@@ -60,4 +61,4 @@ def test_every_metric_named_is_declared() -> None:
 def test_every_page_is_reached_from_the_index() -> None:
     trees = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"))
     pages = {p.stem for p in PAGES if p.parent != ROOT and p.stem != "index"}
-    assert {p for p in pages if not re.search(rf"^(decisions/)?{re.escape(p)}$", trees, re.MULTILINE)} == set()
+    assert {p for p in pages if not re.search(rf"^((decisions|operations)/)?{re.escape(p)}$", trees, re.MULTILINE)} == set()

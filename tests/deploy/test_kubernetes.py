@@ -1,5 +1,7 @@
 """The manifests: each schema's own validator takes them, they fit each other, and they ask for nothing they do not need."""
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ OBJECTS: dict[str, dict[str, Any]] = {
     for found in yaml.safe_load_all(path.read_text(encoding="utf-8"))
     if path.stem != "kustomization"
 }
+OPERATORS = {"PodMonitor", "PrometheusRule"}  # kinds that only the Prometheus operator knows
 POD: dict[str, Any] = OBJECTS["Deployment"]["spec"]["template"]
 CONTAINERS = [*POD["spec"]["initContainers"], *POD["spec"]["containers"]]
 (GATEWAY,) = POD["spec"]["containers"]
 PORTS = {port["name"]: port["containerPort"] for port in GATEWAY["ports"]}
 
 
-@pytest.mark.parametrize("kind", sorted(set(OBJECTS) - {"PodMonitor"}))
+@pytest.mark.parametrize("kind", sorted(set(OBJECTS) - OPERATORS))
 @pytest.mark.parametrize("version", ["1.30", "1.35"])
 def test_schema_takes_the_object_and_knows_each_of_its_keys(kind: str, version: str) -> None:
     with warnings.catch_warnings():
@@ -34,7 +37,8 @@ def test_schema_takes_the_object_and_knows_each_of_its_keys(kind: str, version: 
 
 def test_kustomization_lists_every_object_but_the_operators() -> None:
     listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
-    assert set(listed["resources"]) == {p.name for p in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "podmonitor.yaml"}
+    theirs = {"kustomization.yaml", *(f"{kind.lower()}.yaml" for kind in OPERATORS)}
+    assert set(listed["resources"]) == {path.name for path in FOLDER.glob("*.yaml")} - theirs
     assert {image["name"] for image in listed["images"]} == {container["image"] for container in CONTAINERS}
 
 
@@ -92,8 +96,6 @@ def test_arguments_are_options_of_serve_and_their_files_are_mounted() -> None:
 
 
 def test_secret_becomes_a_file_that_only_the_gateway_reads(tmp_path: Path) -> None:
-    import subprocess
-
     from guard.secret import Secret, write_secret
 
     for folder in ("mounted", "run"):
@@ -108,6 +110,14 @@ def test_secret_becomes_a_file_that_only_the_gateway_reads(tmp_path: Path) -> No
         command = [word.replace(place, str(tmp_path / folder)) for word in command]
     subprocess.run(command, check=True)
     assert Secret.read(tmp_path / "run/guard.secret").id == written.id
+
+
+def test_operators_rules_are_those_that_promtool_tested() -> None:
+    done = subprocess.run([sys.executable, FOLDER / "rules.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    files = [FOLDER.parent / f"prometheus/rules/{name}.yml" for name in ("recording", "alerts")]
+    groups = [group for path in files for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    assert OBJECTS["PrometheusRule"]["spec"]["groups"] == groups
 
 
 def test_network_lets_clients_to_queries_prometheus_to_metrics_and_nothing_out() -> None:
