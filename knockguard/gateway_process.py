@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,9 +51,10 @@ def gateway(bundle: Path, *, log: Path, arguments: Sequence[str] = ()) -> Iterat
         finally:
             process.terminate()
             try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_TIMEOUT_S)
+            finally:  # also when Ctrl-C is pressed again while it drains
+                process.kill()  # does nothing to one that has ended
                 process.wait()
 
 

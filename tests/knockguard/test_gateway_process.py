@@ -98,6 +98,23 @@ def test_gateway_ends_with_the_process_that_started_it(sent: signal.Signals, bun
     assert not is_there(url)
 
 
+def test_gateway_that_hangs_is_killed_when_ctrl_c_is_pressed_again(bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OWNER, str(bundle), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        (served,) = map(int, Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split())
+        os.kill(served, signal.SIGSTOP)  # it hears nothing now, SIGTERM included
+        started = monotonic()
+        for _ in range(2):
+            owner.send_signal(signal.SIGINT)
+            sleep(0.3)
+        owner.wait(20)
+        assert monotonic() - started < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(served, 0)
+
+
 def test_counter_sums_the_samples_that_carry_the_labels(running: RunningGateway) -> None:
     assert running.counter("knockguard_build_info") == 1
     assert running.counter("knockguard_build_info", model="discs", version="7") == 1
