@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 import yaml
 from google.protobuf import text_format
 from tiny_bundle import rows_of, write_tiny
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, model_config_pb2
+from tritonclient.utils import InferenceServerException
 
 from exporters.kserve import inference_service, kubernetes_name, write_kserve
 from exporters.mlserver import write_mlserver
@@ -44,7 +47,7 @@ def python_of(variable: str, package: str) -> str:
     """Return the interpreter of another server's environment: none of them can share ours."""
     found = os.environ.get(variable)
     if not found:
-        pytest.skip(f"{variable} names no Python with {package}; python3 -m venv peer && peer/bin/pip install {package}")
+        pytest.skip(f"{variable} names no Python with {package}; tests/exporters/make_peers.sh makes one")
     return found
 
 
@@ -191,6 +194,44 @@ def test_mlserver_loads_and_answers(expose_scores: bool, bundle: Bundle, tmp_pat
     assert set(found["outputs"]) == ({"probabilities", "scores"} if expose_scores else {"probabilities"})
     np.testing.assert_allclose(found["outputs"]["probabilities"], np.full((2, 3), 1 / 3), rtol=1e-5)
     assert errors == ["InferenceError", "InferenceError"]
+
+
+def test_mlserver_serves_the_repository_to_a_client_of_triton(bundle: Bundle, tmp_path: Path) -> None:
+    python = python_of(MLSERVER, "mlserver onnxruntime")
+    write_mlserver(tmp_path, bundle)
+    ports = {f"{name}_port": free_port() for name in ("http", "grpc", "metrics")}
+    (tmp_path / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "parallel_workers": 0, **ports}))
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([Path(python).with_name("mlserver"), "start", "."], cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        with InferenceServerClient(f"127.0.0.1:{ports['grpc_port']}") as client:
+            deadline = time.monotonic() + 60
+            while not ready(client) and server.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert ready(client), (tmp_path / "log").read_text()[-2000:]
+            metadata = client.get_model_metadata("tiny", as_json=True)
+            assert [output["name"] for output in metadata["outputs"]] == ["probabilities"]
+            query = InferInput("image", [2, 3, 4, 4], "FP32")
+            query.set_data_from_numpy(rows_of(0.9, 2))
+            expected = ort.InferenceSession(bundle.model).run(["probabilities"], {"image": rows_of(0.9, 2)})[0]
+            np.testing.assert_allclose(client.infer("tiny", [query]).as_numpy("probabilities"), expected, rtol=1e-6)
+            with pytest.raises(InferenceServerException, match="no output 'scores'"):
+                client.infer("tiny", [query], outputs=[InferRequestedOutput("scores")])
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def ready(client: InferenceServerClient) -> bool:
+    try:
+        return bool(client.is_model_ready("tiny"))
+    except InferenceServerException:
+        return False
 
 
 # Runs in KServe's own environment: each object is built by its class, and a key that the class does not know is an error.
