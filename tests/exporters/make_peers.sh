@@ -14,3 +14,4 @@ peer() {
 
 peer mlserver mlserver onnxruntime
 peer kserve kserve
+peer triton nvidia-pytriton

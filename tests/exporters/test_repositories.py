@@ -24,7 +24,7 @@ from exporters.triton import triton_config, write_triton
 from guard.bundle import Bundle, load_bundle
 from guard.errors import ExportError
 
-MLSERVER, KSERVE = "KNOCKGUARD_MLSERVER_PYTHON", "KNOCKGUARD_KSERVE_PYTHON"
+MLSERVER, KSERVE, TRITON = (f"KNOCKGUARD_{name}_PYTHON" for name in ("MLSERVER", "KSERVE", "TRITON"))
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,20 @@ def test_name_and_storage_that_cannot_be_are_refused(bundle: Bundle) -> None:
     for uri in ("/models", "models", "s3:// a"):
         with pytest.raises(ExportError, match="SCHEME://PATH"):
             inference_service(bundle.manifest, storage_uri=uri)
+
+
+def test_triton_itself_takes_the_configuration_and_begins_to_load_the_version(bundle: Bundle, tmp_path: Path) -> None:
+    python = python_of(TRITON, "nvidia-pytriton")
+    script = "import pytriton, pathlib; print(pathlib.Path(pytriton.__file__).parent)"
+    found = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    write_triton(tmp_path, bundle)
+    command = [f"{found}/tritonserver/bin/tritonserver", "--model-repository", str(tmp_path), "--exit-on-error=true"]
+    command += ["--allow-http=false", "--allow-metrics=false", "--grpc-address=127.0.0.1", f"--grpc-port={free_port()}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    # That package brings Triton without its ONNX backend, so it comes this far and no further: a configuration that it cannot
+    # read, or a version that it does not find, stops it earlier.
+    assert "loading: tiny:3" in done.stderr
+    assert "unable to find backend library for backend 'onnxruntime'" in done.stderr
 
 
 # Runs in MLServer's own environment: its parser, its import of the runtime, and two rows through it.
