@@ -40,6 +40,8 @@ def _walk(message: memoryview, shape: Mapping[int, object], depth: int) -> Itera
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
+        if tag >> 32 or not tag >> 3:  # protobuf keeps 32 bits of a tag: a longer one would be read as another field
+            raise BundleError(f"the model is not an ONNX file (protobuf tag {tag:#x})")
         wire_type = tag & 7
         if wire_type == 0:
             _, position = _varint(message, position)

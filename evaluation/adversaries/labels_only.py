@@ -19,5 +19,6 @@ class LabelsOnly(Adversary):
     name: ClassVar[str] = "labels-only"
 
     def prepare(self, stolen: TransferSet) -> Lesson:
-        targets = np.eye(stolen.n_classes, dtype=np.float32)[stolen.answers.argmax(axis=1)]
-        return Lesson(stolen.queries.pixels, targets)
+        said = stolen.answers.sum(axis=1) > 0  # a refused row is zeros, and is no vote for class 0
+        targets = np.eye(stolen.n_classes, dtype=np.float32)[stolen.answers[said].argmax(axis=1)]
+        return Lesson(stolen.queries.pixels[said], targets)

@@ -118,7 +118,9 @@ def test_existing_folder_is_replaced_only_when_told_and_only_if_it_is_a_bundle(t
     assert (tmp_path / "photos" / "cat.jpg").exists()
 
 
-@pytest.mark.parametrize("content", [b"not onnx at all", b"\x3a\xff\xff\xff\xff\x0f", b"\x80" * 12, b"\x08"])
+@pytest.mark.parametrize(
+    "content", [b"not onnx at all", b"\x3a\xff\xff\xff\xff\x0f", b"\x80" * 12, b"\x08", b"\xea\x80\x80\x80\x10\x00", b"\x02\x00"]
+)
 def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
     with pytest.raises(BundleError):
         external_files(content)
