@@ -8,9 +8,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from evaluation.results import write_whole
 from guard.errors import InvalidInputError
 from guard.types import Floats, Pixels
+from guard.whole import write_whole
 
 ARTEFACTS = "artefacts.npz"
 _REMEDY = "run the command that wrote the results again"

@@ -12,11 +12,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from evaluation.attacks.base import Attack, Pool, Turn
-from evaluation.results import write_whole
 from evaluation.transfer import Queries, TransferSet, nothing_asked
 from grpc_api.client import GuardClient
 from guard.errors import InvalidInputError, PermissionDeniedError
 from guard.types import Floats, Pixels, Reporter
+from guard.whole import write_whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from evaluation.report_paper import beside, differences
 from evaluation.report_plots import budget_plot, recovery_plot, score_plot
 from evaluation.report_table import COLUMNS, policy_rows
 from evaluation.report_text import cautions, count, findings, headline, rate, ratio, share_of
-from evaluation.results import UNDEFENDED, DetectorResult, Results, write_whole
+from evaluation.results import UNDEFENDED, DetectorResult, Results
+from guard.whole import write_whole
 
 REPORT = "report.html"
 _EXAMPLES_A_GROUP = 12

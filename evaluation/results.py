@@ -5,9 +5,7 @@ label, so that chance is one over the number of classes whatever the mixture. Sh
 victim accuracy; `net_recovery` takes chance from both first. Counts (`flagged`, `benign_flagged`) stand beside the n they are of.
 """
 
-import os
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -16,6 +14,7 @@ from guard.calibration import Threshold
 from guard.errors import InvalidInputError
 from guard.rate import Rate
 from guard.settings import explain, keys_of
+from guard.whole import write_whole
 
 RESULTS = "results.json"
 UNDEFENDED = "observe"  # the policy that changes no answer
@@ -150,18 +149,3 @@ def read_results(path: Path) -> Results:
         ) from None
     except ValidationError as error:
         raise InvalidInputError(f"{file}: {explain(error, keys_of(Results))}") from None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename: a reader, or an interrupt, never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        fresh.chmod(0o644)  # mkstemp makes it private; a report is meant to be passed on
-        fresh.replace(path)
-    except BaseException:  # Ctrl-C as well
-        fresh.unlink(missing_ok=True)
-        raise

@@ -1,11 +1,9 @@
 """nn.Module -> ONNX: any batch size, normalisation and named stages inside, and every output compared with PyTorch's own."""
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from exporters.taps import STAGE
 from guard.errors import ExportError, ParityError
 from guard.registry import nearest
 from guard.types import Array, Floats
+from guard.whole import write_whole
 
 PARITY = 1e-4  # of a row's largest value
 INPUT, LOGITS = "image", "logits"
@@ -83,7 +82,7 @@ def export_victim(  # noqa: PLR0913  # what is exported, then options that have 
     data = graph_bytes(graph)
     # One alone and the rest together, where PyTorch had them all: a batch size that got fixed shows.
     outputs = _compare(expected, run(data, [sample[:1], sample[1:]]))
-    _write(path, data)
+    write_whole(path, data)
     return ExportReport(path, outputs, n_images, len(data))
 
 
@@ -196,21 +195,6 @@ def _compare(expected: Mapping[str, Floats], found: Mapping[str, Floats]) -> tup
             f"at most {PARITY:.0e} is allowed. Look for layers that behave otherwise there, such as dropout that never ends"
         )
     return tuple(reports)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside the target and rename, so that the file is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(0o644)  # mkstemp's own is for the owner alone
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C as well
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _reason(error: BaseException) -> str:

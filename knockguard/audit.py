@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.detection import Measure, low_level_measure, measure
-from evaluation.results import write_whole
 from exporters.runtime import run
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
@@ -17,6 +16,7 @@ from guard.images import Encoded, decode, read, resize
 from guard.preprocess import image_size, to_inputs
 from guard.rate import Rate
 from guard.types import Floats, Pixels, Reporter
+from guard.whole import write_whole
 from knockguard.audit_words import markdown, table, verdict
 from knockguard.console import Stages, note, out
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.results import write_whole
 from guard.types import Array
+from guard.whole import write_whole
 
 ROOMS = ("knockguard", "guard", "exporters", "grpc_api", "evaluation")
 

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from sample_run import artefacts, results
 
 from evaluation.artefacts import read_artefacts, write_artefacts
-from evaluation.results import DetectorResult, PolicyResult, Results, read_results, write_results, write_whole
+from evaluation.results import DetectorResult, PolicyResult, Results, read_results, write_results
 from guard.calibration import calibrate
 from guard.errors import InvalidInputError
 from guard.rate import Rate
+from guard.whole import write_whole
 
 
 def test_results_survive_the_file(tmp_path: Path) -> None:
