@@ -128,10 +128,13 @@ def _input_spec(victim: ModelProto, scale: str) -> InputSpec:
 
 def _detectors(first: str, taps: Taps) -> tuple[str, ...]:
     """Return the one that decides, then those of the default that this graph has the taps for."""
-    missing = {"logits"} if taps.logits is None else set()
-    missing |= set() if taps.stages else {"stages"}
-    if unmet := missing.intersection(DETECTORS.get(first).taps):
-        raise ConfigError(f"--detector {first}: the graph has no {', '.join(unmet)}; name tensors with --stage, or choose msp")
+    found = {"logits": taps.logits, "penultimate": taps.penultimate, "stages": taps.stages}
+    missing = {tap for tap, tensors in found.items() if not tensors}
+    if unmet := sorted(missing.intersection(DETECTORS.get(first).taps)):
+        example = "stage1=TENSOR" if unmet[0] == "stages" else f"{unmet[0]}=TENSOR"
+        raise ConfigError(
+            f"--detector {first}: the graph has no {', '.join(unmet)}; name tensors with --stage {example}, or choose msp"
+        )
     others = [d for d in DEFAULT_DETECTORS if d != first and not missing.intersection(DETECTORS.get(d).taps)]
     return (first, *others)
 

@@ -7,13 +7,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 import torchvision
 from miniature import Done, InProcess, Miniature, call, discs, heard, listing, save, stripes
+from onnx import TensorProto, helper
 
 from guard.bundle import load_bundle
+from guard.detectors.registry import DETECTORS
 
 RESNET_SIDE = 64
 
@@ -98,6 +101,22 @@ def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_
     assert load_bundle(tmp_path / "again").model == load_bundle(bundle).model
 
 
+def without_dense_layer(path: Path) -> None:
+    """As SqueezeNet ends: a convolution makes the classes, and the mean over places is the answer."""
+    weights = np.random.default_rng(0).normal(size=(3, 3, 1, 1)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["places"]),
+        helper.make_node("GlobalAveragePool", ["places"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(*i) for i in (("x", TensorProto.FLOAT, ["n", 3, 24, 24]), ("y", TensorProto.FLOAT, None))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+
+
 @pytest.fixture(scope="session")
 def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Things to give that are wrong, in a folder that no command may change."""
@@ -109,9 +128,11 @@ def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dic
     save(discs(40, seed=5)[0], folder / "few")
     save(discs(60, seed=5, side=10)[0], folder / "thumbnails")
     (folder / "two.txt").write_text("cat\ndog\n")
+    without_dense_layer(folder / "no_dense.onnx")
     return {"victim": miniature.onnx, "in": miniature.inside, "out": miniature.outside, "wrong": folder}
 
 
+READ_PENULTIMATE = [name for name in DETECTORS if "penultimate" in DETECTORS.get(name).taps]
 IN, OUT = ["--in", "{in}"], ["--out-pool", "{out}"]
 GOOD = ["{victim}", *IN, *OUT]
 BAD: dict[str, tuple[list[str], int, list[str]]] = {
@@ -126,6 +147,14 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "strict": ([*GOOD, "--target-fpr", "0.001"], 3, ["cannot support a false-positive rate of 0.001", "give at least 4603"]),
     "no share": ([*GOOD, "--target-fpr", "5"], 3, ["target_fpr is 5", "between 0 and 1"]),
     "detector": ([*GOOD, "--detector", "energi"], 2, ["'energi'", "did you mean 'energy'"]),
+    **{
+        f"no penultimate, {name}": (
+            ["{wrong}/no_dense.onnx", *IN, *OUT, "--detector", name],
+            2,
+            [f"--detector {name}: the graph has no penultimate", "--stage penultimate=TENSOR", "choose msp"],
+        )
+        for name in READ_PENULTIMATE
+    },
     "labels": ([*GOOD, "--labels", "{wrong}/two.txt"], 2, ["two.txt has 2 lines and the model has 3 classes"]),
     "labels gone": ([*GOOD, "--labels", "{wrong}/gone.txt"], 2, ["cannot read --labels", "gone.txt"]),
     "stage form": ([*GOOD, "--stage", "stage1"], 2, ["--stage 'stage1'", "NAME=TENSOR"]),
@@ -137,7 +166,17 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "limit": ([*GOOD, "--limit", "10"], 2, ["--limit", "200"]),
     "option": ([*GOOD, "--detecter", "msp"], 2, ["--detecter", "--detector"]),
 }  # fmt: skip
-NEED_NO_IMAGE = {"no share", "detector", "labels", "labels gone", "stage form", "stage tensor", "scale", "name", "version"}
+NEED_NO_IMAGE = {name for name in BAD if name.startswith("no penultimate")} | {
+    "no share",
+    "detector",
+    "labels",
+    "labels gone",
+    "stage form",
+    "stage tensor",
+    "scale",
+    "name",
+    "version",
+}
 
 
 @pytest.mark.parametrize("case", BAD)
