@@ -76,7 +76,7 @@ def cautions(results: Results) -> list[str]:
         )
     if open_ is None:
         found.append("No undefended attack was run, so nothing shows that the attack is strong enough to judge a defence by.")
-    elif open_.net_recovery < WEAK:
+    elif open_.net_recovery is not None and open_.net_recovery < WEAK:
         found.append(
             f"Undefended, the attack has a net recovery of {ratio(open_.net_recovery)} only: too weak to judge a defence by. "
             "Give it more queries, a better pool or more epochs."

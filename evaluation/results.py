@@ -30,13 +30,14 @@ class _Frozen(BaseModel):
 
 
 class VictimResult(_Frozen):
-    """The served model on its own test images, unguarded."""
+    """The served model on its own test images: unguarded, or `through_guard`, as a client of an endpoint meets it."""
 
     accuracy: Share
     chance: Share
     n_test: Count
     architecture: str
     labels: tuple[str, ...] = ()
+    through_guard: bool = False
 
 
 class DetectorResult(_Frozen):
@@ -77,15 +78,16 @@ class PolicyResult(_Frozen):
 
     `budget_curve` holds (queries, recovery) of copies trained on the first so many answers. Fidelity is the agreement of top
     labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign clients: `flagged` and
-    `benign_accuracy` are None then.
+    `benign_accuracy` are None then, and so is `fidelity` without the victim's own model. `net_recovery` is None when
+    the victim, as it was measured, is not above chance.
     """
 
     policy: str
     surrogate_accuracy: Share
     recovery: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    net_recovery: Number
-    fidelity: Share
     queries: Count
+    net_recovery: Number | None = None
+    fidelity: Share | None = None
     flagged: Count | None = None
     benign_accuracy: Share | None = None
     benign_flagged: Count = 0

@@ -13,7 +13,7 @@ from sample_run import artefacts, detector, policy, results
 from evaluation.artefacts import Artefacts, Example
 from evaluation.report import page, write_report
 from evaluation.report_paper import beside
-from evaluation.report_table import TERMINAL_COLUMNS, results_table
+from evaluation.report_table import TERMINAL_COLUMNS, policy_rows, results_table
 from evaluation.report_text import cautions, findings, headline
 from evaluation.results import Results
 
@@ -117,6 +117,16 @@ def test_page_shows_every_policy_figure() -> None:
         assert f"{p.net_recovery:.2f}x" in words
     assert "96.2 % of 4,000" in words
     assert "knockguard demo --seed 0" in words
+
+
+def test_what_could_not_be_measured_is_a_dash_and_no_number() -> None:
+    run = results()
+    blind = run.model_copy(
+        update={"policies": tuple(p.model_copy(update={"net_recovery": None, "fidelity": None}) for p in run.policies)}
+    )
+    for row, told in zip(policy_rows(blind), policy_rows(run), strict=True):
+        assert (row[3], row[4]) == ("-", "-") != (told[3], told[4])
+    assert page(blind, None)
 
 
 def test_page_escapes_what_comes_from_outside() -> None:
