@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image
 
 from guard.bundle import load_bundle
 from guard.guard import Decision, Guard
 from guard.images import decode
 from guard.policies.observe import Observe
-from guard.preprocess import image_size, to_inputs
+from guard.preprocess import framed, image_size, to_inputs
 from guard.types import ApplyTo, Pixels
 
 
@@ -42,9 +41,9 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     model = GuardedModel(Path(arguments[0]))
-    height, width = image_size(model.manifest.input)
-    images = [Image.fromarray(decode(Path(name).read_bytes(), name=name)).resize((width, height)) for name in arguments[1:]]
-    decision = model.answer(np.stack([np.asarray(image) for image in images]))
+    size = image_size(model.manifest.input)
+    images = [framed(decode(Path(name).read_bytes(), name=name), size) for name in arguments[1:]]
+    decision = model.answer(np.stack(images))
     for name, row, flagged in zip(arguments[1:], decision.answers, decision.flagged, strict=True):
         print(f"{name}: {model.manifest.labels[int(row.argmax())]} {row.max():.3f}{' flagged' if flagged else ''}")
     return 0

@@ -21,7 +21,7 @@ def model_input(tensors: list[Tensor], spec: InputSpec, *, max_rows: int) -> Flo
     tensor = tensors[0]
     shape = tensor.values.shape
     if tensor.datatype not in ("FP32", "UINT8"):
-        raise InvalidInputError(f"input {spec.name!r} is {tensor.datatype}; send FP32, or UINT8 grey levels")
+        raise InvalidInputError(f"input {spec.name!r} is {tensor.datatype}; send FP32, UINT8 levels, or JPEG or PNG as BYTES")
     swapped = (*spec.shape[1:], spec.shape[0]) if spec.layout == "NCHW" else (spec.shape[2], *spec.shape[:2])
     allowed = [spec.shape] if tensor.datatype == "FP32" else [spec.shape, swapped]
     if shape[1:] not in allowed:

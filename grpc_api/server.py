@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from grpc_api.backends.embedded import Embedded
 from grpc_api.batching import Limits
+from grpc_api.encoded import ImageDecoder, ImageLimits
 from grpc_api.identity import Anonymous, ApiKeys, Identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
 from grpc_api.listening import ReadyFile, add_port, is_loopback, serve_metrics
@@ -87,7 +88,15 @@ class Gateway:
         bound = ModelMetrics(metrics, manifest, self._guard, provider=self._backend.provider)
         limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
         pipeline = Pipeline(manifest, self._backend, self._guard, bound, limits)
-        servicer = InferenceServicer({manifest.name: pipeline}, max_request_rows=settings.max_request_rows)
+        images = ImageDecoder(
+            ImageLimits(
+                max_bytes=settings.max_image_mib << 20,
+                max_pixels=int(settings.max_image_megapixels * 1e6),
+                max_request_pixels=int(settings.max_request_megapixels * 1e6),
+                max_waiting=settings.max_queue_rows,
+            )
+        )
+        servicer = InferenceServicer({manifest.name: pipeline}, images, max_request_rows=settings.max_request_rows)
         checks = health.HealthServicer()
         server = self._server(metrics)
         server.add_generic_rpc_handlers((servicer.handler(),))
@@ -114,6 +123,7 @@ class Gateway:
         finally:
             await server.stop(0)  # when a port was refused as well
             await pipeline.close()
+            images.close()
 
     def _server(self, metrics: Metrics) -> grpc.aio.Server:
         n_bytes = self._settings.max_message_mib << 20

@@ -35,6 +35,9 @@ class GatewaySettings(BaseModel):
     max_queue_rows: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
     max_request_rows: Annotated[int, Field(ge=1, le=1 << 16)] = 256
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_image_mib: Annotated[int, Field(ge=1, le=1024)] = 8  # of one JPEG or PNG
+    max_image_megapixels: Annotated[float, Field(gt=0, le=1000)] = 16.0
+    max_request_megapixels: Annotated[float, Field(gt=0, le=4000)] = 64.0  # of all JPEG and PNG of one request
     drain_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     ready_file: Path | None = None
 
@@ -44,6 +47,11 @@ class GatewaySettings(BaseModel):
             raise ValueError(
                 f"max_request_rows {self.max_request_rows} is over max_queue_rows {self.max_queue_rows}, so the largest requests "
                 "would never be answered; lower the one or raise the other"
+            )
+        if self.max_image_megapixels > self.max_request_megapixels:
+            raise ValueError(
+                f"max_image_megapixels {self.max_image_megapixels} is over max_request_megapixels {self.max_request_megapixels}; "
+                "lower the one or raise the other"
             )
         return self
 

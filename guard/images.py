@@ -4,8 +4,8 @@ Sizes are bounded before memory is taken: a file's bytes by its length, a pictur
 """
 
 import io
-import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from guard.types import Pixels
 
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 50_000_000
+MAX_SCANS = 64  # of one JPEG; progressive ones have about ten, and each is a pass over all pixels that costs a sender ten bytes
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +31,58 @@ class Encoded:
     label: str | None
 
 
-def decode(content: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Return (height, width, 3) uint8 RGB; InvalidInputError if the bytes are no image, cut short, or too large."""
-    if len(content) > MAX_BYTES:
-        raise InvalidInputError(f"{name} has {len(content)} bytes; an image may have at most {MAX_BYTES}")
+def decode(
+    content: bytes,
+    *,
+    name: str = "image",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    formats: tuple[str, ...] = FORMATS,
+) -> Pixels:
+    """Return (height, width, 3) uint8 RGB; InvalidInputError if the bytes are no image of these formats, cut short, or too large.
+
+    Transparency is dropped, 16-bit greys keep their upper 8, and a camera's note on which way is up is not followed. Safe to call
+    from several threads.
+    """
+    with _opened(content, name=name, max_bytes=max_bytes, formats=formats) as image:
+        if image.width * image.height > max_pixels:
+            raise InvalidInputError(
+                f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded, so reduce it first"
+            )
+        return _rgb(image, name=name)
+
+
+def n_pixels(content: bytes, *, name: str = "image", max_bytes: int = MAX_BYTES, formats: tuple[str, ...] = FORMATS) -> int:
+    """Return how many pixels an image says it has, from its header alone; InvalidInputError as `decode` has it."""
+    with _opened(content, name=name, max_bytes=max_bytes, formats=formats) as image:
+        return image.width * image.height
+
+
+@contextmanager
+def _opened(content: bytes, *, name: str, max_bytes: int, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Yield an image of which no more than the header was read; whatever goes wrong in the block becomes InvalidInputError."""
+    if len(content) > max_bytes:
+        raise InvalidInputError(f"{name} has {len(content)} bytes; an image may have at most {max_bytes}")
+    if content.startswith(b"\xff\xd8") and (n_scans := content.count(b"\xff\xda")) > MAX_SCANS:
+        raise InvalidInputError(f"{name} is a JPEG of {n_scans} scans; at most {MAX_SCANS} are decoded, so save it anew")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise InvalidInputError(
-                        f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded, so reduce it first"
-                    )
-                return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            yield image
+    except InvalidInputError:
+        raise
     except UnidentifiedImageError:
-        raise InvalidInputError(f"{name} is not an image that can be read; known are {', '.join(_FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidInputError(f"{name} cannot be decoded ({error}); replace or remove it") from None
+        raise InvalidInputError(f"{name} is not an image that can be read; known are {', '.join(formats)}") from None
+    except Exception as error:  # decoders on hostile bytes raise what they like: OSError, struct.error, IndexError and more
+        raise InvalidInputError(f"{name} cannot be decoded ({str(error)[:200]}); replace or remove it") from None
+
+
+def _rgb(image: Image.Image, *, name: str) -> Pixels:
+    if image.mode in ("I", "F"):
+        raise InvalidInputError(f"{name} has pixels of 32 bits, whose white is not known; save it with 8 bits a channel")
+    if image.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:

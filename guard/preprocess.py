@@ -1,9 +1,10 @@
-"""From grey levels to what the graph takes: one function for fitting, calibration, serving and attacks."""
+"""From an image of any size to what the graph takes: one way for fitting, calibration, serving and attacks."""
 
 import numpy as np
 
 from guard.bundle import InputSpec
-from guard.types import Array, Floats
+from guard.images import resize
+from guard.types import Array, Floats, Pixels
 
 
 def to_inputs(pixels: Array, spec: InputSpec) -> Floats:
@@ -15,6 +16,18 @@ def to_inputs(pixels: Array, spec: InputSpec) -> Floats:
         inputs -= np.asarray(spec.mean, np.float32).reshape(shape)
         inputs /= np.asarray(spec.std, np.float32).reshape(shape)
     return inputs
+
+
+def framed(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return one (h, w, 3) image at the model's (height, width): its largest centred part of that shape, then `resize`.
+
+    An image that has the size already is left as it is.
+    """
+    height, width = image.shape[:2]
+    tall, wide = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
+    tall, wide = max(tall, 1), max(wide, 1)  # of an image a hundred times as long as it is wide
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return resize(image[top : top + tall, left : left + wide], size)
 
 
 def image_size(spec: InputSpec) -> tuple[int, int]:

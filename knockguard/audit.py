@@ -10,10 +10,10 @@ from evaluation.detection import Measure, low_level_measure, measure
 from exporters.runtime import run
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
-from guard.chain import Chain, matched_chain, square
+from guard.chain import Chain, matched_chain
 from guard.errors import ConfigError, InvalidInputError
-from guard.images import Encoded, decode, read, resize
-from guard.preprocess import image_size, to_inputs
+from guard.images import Encoded, decode, read
+from guard.preprocess import framed, image_size, to_inputs
 from guard.rate import Rate
 from guard.types import Floats, Pixels, Reporter
 from guard.whole import write_whole
@@ -113,7 +113,7 @@ def _read(source: Path, options: AuditOptions, progress: Reporter) -> _Set:
 
 
 def _plain(images: list[Pixels], size: tuple[int, int]) -> Pixels:
-    return np.stack([resize(square(image), size) for image in images])
+    return np.stack([framed(image, size) for image in images])
 
 
 def _scores(bundle: Bundle, pixels: Pixels) -> dict[str, Floats]:

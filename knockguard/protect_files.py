@@ -13,11 +13,10 @@ from exporters.graph import input_of, load_graph
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
-from guard.chain import matched_chain, square
+from guard.chain import matched_chain
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError
-from guard.images import resize
-from guard.preprocess import image_size
+from guard.preprocess import framed, image_size
 from guard.rate import Rate
 from guard.registry import nearest
 from knockguard.console import Stages, note, out, warn
@@ -96,7 +95,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
 def match(inside: Pool, outside: Pool, *, size: tuple[int, int], seed: int) -> Material:
     """Return both pools after the matched chain; calibration also holds in images that were only resized."""
     chain = matched_chain(inside.sides["fit"], outside.sides["fit"], size=size)
-    plain = np.stack([resize(square(image), size) for image in inside.sides["calibration"]])
+    plain = np.stack([framed(image, size) for image in inside.sides["calibration"]])
     return Material(
         in_fit=chain.apply(inside.sides["fit"], seed=seed),
         out_fit=chain.apply(outside.sides["fit"], seed=seed + 1),

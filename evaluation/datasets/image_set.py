@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from guard.chain import square
 from guard.errors import InvalidInputError
-from guard.images import decode, resize
+from guard.images import decode
+from guard.preprocess import framed
 from guard.types import Ints, Pixels, Reporter
 
 Rows = NDArray[np.intp]
@@ -94,7 +94,7 @@ class ImageSet:
         with ThreadPoolExecutor() as threads:  # decoding leaves the interpreter lock, so two cores do nearly twice as much
             for start in range(0, len(self), n):
                 part = range(start, min(start + n, len(self)))
-                yield np.stack(list(threads.map(lambda i: resize(square(self.image(i)), (size, size)), part)))
+                yield np.stack(list(threads.map(lambda i: framed(self.image(i), (size, size)), part)))
 
     def pixels(self, size: int, *, progress: Reporter | None = None) -> Pixels:
         """Return (n, size, size, 3) uint8, see `batches`. `progress` hears how many are done."""

@@ -1,6 +1,5 @@
 """The embedded backend: ONNX Runtime in this process."""
 
-import os
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +8,7 @@ import onnxruntime as ort
 from grpc_api.backends.base import Backend
 from grpc_api.backends.cuda import PROVIDER as CUDA
 from grpc_api.backends.cuda import why_not_cuda
+from grpc_api.cores import n_cores
 from guard.bundle import Bundle, Manifest
 from guard.errors import BackendError, BundleError, ConfigError
 from guard.types import Floats
@@ -29,7 +29,7 @@ class Embedded(Backend):
         """
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
-        options.intra_op_num_threads = threads or _cores()
+        options.intra_op_num_threads = threads or n_cores()
         options.inter_op_num_threads = 1
         # Idle workers that spin would take the core that decodes the next request.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -95,11 +95,6 @@ def _check_outputs(session: ort.InferenceSession, image: str, outputs: tuple[str
         raise BundleError(
             f"the bundle's model has inputs {inputs} and outputs {names}; its manifest needs [{image!r}] and {list(outputs)}"
         )
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; a container's share is less than the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reason(error: BaseException | None) -> str:

@@ -7,6 +7,7 @@ from time import perf_counter
 import grpc
 
 from grpc_api.converters import decode_inputs, encode_output
+from grpc_api.encoded import FORMATS, ImageDecoder
 from grpc_api.identity import CALLER
 from grpc_api.inputs import model_input
 from grpc_api.pipeline import Pipeline
@@ -23,8 +24,9 @@ _NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 class InferenceServicer:
     """The six calls of the Open Inference Protocol over the pipelines of this gateway, by model name."""
 
-    def __init__(self, pipelines: Mapping[str, Pipeline], *, max_request_rows: int) -> None:
+    def __init__(self, pipelines: Mapping[str, Pipeline], images: ImageDecoder, *, max_request_rows: int) -> None:
         self._pipelines = pipelines
+        self._images = images
         self._max_rows = max_request_rows
         self.ready = False
 
@@ -44,7 +46,9 @@ class InferenceServicer:
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, _context: object) -> pb.ModelMetadataResponse:
         manifest = self._pipeline(request.name, request.version).manifest
         response = pb.ModelMetadataResponse(name=manifest.name, versions=[manifest.version], platform=_PLATFORM)
-        response.inputs.add(name=manifest.input.name, datatype="FP32", shape=[-1, *manifest.input.shape])
+        image = response.inputs.add(name=manifest.input.name, datatype="FP32", shape=[-1, *manifest.input.shape])
+        image.parameters["datatypes"].string_param = "FP32 UINT8 BYTES"
+        image.parameters["encodings"].string_param = " ".join(FORMATS)
         response.outputs.add(name=manifest.output, datatype="FP32", shape=[-1, len(manifest.labels)])
         return response
 
@@ -57,7 +61,10 @@ class InferenceServicer:
         pipeline = self._pipeline(request.model_name, request.model_version)
         manifest = pipeline.manifest
         _check_wishes(request, manifest.output)
-        inputs = model_input(decode_inputs(request), manifest.input, max_rows=self._max_rows)
+        tensors = await self._images.open(
+            decode_inputs(request), manifest.input, max_rows=self._max_rows, timeout_s=context.time_remaining()
+        )
+        inputs = model_input(tensors, manifest.input, max_rows=self._max_rows)
         decoded = perf_counter()
         timeout_s = context.time_remaining()
         answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=timeout_s)

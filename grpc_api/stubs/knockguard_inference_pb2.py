@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aknockguard_inference.proto\x12\x14knockguard.inference\"\x13\n\x11ServerLiveRequest\"\"\n\x12ServerLiveResponse\x12\x0c\n\x04live\x18\x01 \x01(\x08\"\x14\n\x12ServerReadyRequest\"$\n\x13ServerReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"2\n\x11ModelReadyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"#\n\x12ModelReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"\x17\n\x15ServerMetadataRequest\"K\n\x16ServerMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nextensions\x18\x03 \x03(\t\"5\n\x14ModelMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xa3\x02\n\x15ModelMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12J\n\x06inputs\x18\x04 \x03(\x0b\x32:.knockguard.inference.ModelMetadataResponse.TensorMetadata\x12K\n\x07outputs\x18\x05 \x03(\x0b\x32:.knockguard.inference.ModelMetadataResponse.TensorMetadata\x1a?\n\x0eTensorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\"\xd1\x07\n\x11ModelInferRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12K\n\nparameters\x18\x04 \x03(\x0b\x32\x37.knockguard.inference.ModelInferRequest.ParametersEntry\x12H\n\x06inputs\x18\x05 \x03(\x0b\x32\x38.knockguard.inference.ModelInferRequest.InferInputTensor\x12S\n\x07outputs\x18\x06 \x03(\x0b\x32\x42.knockguard.inference.ModelInferRequest.InferRequestedOutputTensor\x12\x1a\n\x12raw_input_contents\x18\x07 \x03(\x0c\x1a\xb5\x02\n\x10InferInputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\\\n\nparameters\x18\x04 \x03(\x0b\x32H.knockguard.inference.ModelInferRequest.InferInputTensor.ParametersEntry\x12;\n\x08\x63ontents\x18\x05 \x01(\x0b\x32).knockguard.inference.InferTensorContents\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1a\xeb\x01\n\x1aInferRequestedOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x66\n\nparameters\x18\x02 \x03(\x0b\x32R.knockguard.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\"\x97\x05\n\x12ModelInferResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12L\n\nparameters\x18\x04 \x03(\x0b\x32\x38.knockguard.inference.ModelInferResponse.ParametersEntry\x12K\n\x07outputs\x18\x05 \x03(\x0b\x32:.knockguard.inference.ModelInferResponse.InferOutputTensor\x12\x1b\n\x13raw_output_contents\x18\x06 \x03(\x0c\x1a\xb8\x02\n\x11InferOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12^\n\nparameters\x18\x04 \x03(\x0b\x32J.knockguard.inference.ModelInferResponse.InferOutputTensor.ParametersEntry\x12;\n\x08\x63ontents\x18\x05 \x01(\x0b\x32).knockguard.inference.InferTensorContents\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\"\x99\x01\n\x0eInferParameter\x12\x14\n\nbool_param\x18\x01 \x01(\x08H\x00\x12\x15\n\x0bint64_param\x18\x02 \x01(\x03H\x00\x12\x16\n\x0cstring_param\x18\x03 \x01(\tH\x00\x12\x16\n\x0c\x64ouble_param\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cuint64_param\x18\x05 \x01(\x04H\x00\x42\x12\n\x10parameter_choice\"\xd0\x01\n\x13InferTensorContents\x12\x15\n\rbool_contents\x18\x01 \x03(\x08\x12\x14\n\x0cint_contents\x18\x02 \x03(\x05\x12\x16\n\x0eint64_contents\x18\x03 \x03(\x03\x12\x15\n\ruint_contents\x18\x04 \x03(\r\x12\x17\n\x0fuint64_contents\x18\x05 \x03(\x04\x12\x15\n\rfp32_contents\x18\x06 \x03(\x02\x12\x15\n\rfp64_contents\x18\x07 \x03(\x01\x12\x16\n\x0e\x62ytes_contents\x18\x08 \x03(\x0c\x32\xf4\x04\n\x14GRPCInferenceService\x12_\n\nServerLive\x12\'.knockguard.inference.ServerLiveRequest\x1a(.knockguard.inference.ServerLiveResponse\x12\x62\n\x0bServerReady\x12(.knockguard.inference.ServerReadyRequest\x1a).knockguard.inference.ServerReadyResponse\x12_\n\nModelReady\x12\'.knockguard.inference.ModelReadyRequest\x1a(.knockguard.inference.ModelReadyResponse\x12k\n\x0eServerMetadata\x12+.knockguard.inference.ServerMetadataRequest\x1a,.knockguard.inference.ServerMetadataResponse\x12h\n\rModelMetadata\x12*.knockguard.inference.ModelMetadataRequest\x1a+.knockguard.inference.ModelMetadataResponse\x12_\n\nModelInfer\x12\'.knockguard.inference.ModelInferRequest\x1a(.knockguard.inference.ModelInferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aknockguard_inference.proto\x12\x14knockguard.inference\"\x13\n\x11ServerLiveRequest\"\"\n\x12ServerLiveResponse\x12\x0c\n\x04live\x18\x01 \x01(\x08\"\x14\n\x12ServerReadyRequest\"$\n\x13ServerReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"2\n\x11ModelReadyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"#\n\x12ModelReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"\x17\n\x15ServerMetadataRequest\"K\n\x16ServerMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nextensions\x18\x03 \x03(\t\"5\n\x14ModelMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xdd\x03\n\x15ModelMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12J\n\x06inputs\x18\x04 \x03(\x0b\x32:.knockguard.inference.ModelMetadataResponse.TensorMetadata\x12K\n\x07outputs\x18\x05 \x03(\x0b\x32:.knockguard.inference.ModelMetadataResponse.TensorMetadata\x1a\xf8\x01\n\x0eTensorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12^\n\nparameters\x18\x04 \x03(\x0b\x32J.knockguard.inference.ModelMetadataResponse.TensorMetadata.ParametersEntry\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\"\xd1\x07\n\x11ModelInferRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12K\n\nparameters\x18\x04 \x03(\x0b\x32\x37.knockguard.inference.ModelInferRequest.ParametersEntry\x12H\n\x06inputs\x18\x05 \x03(\x0b\x32\x38.knockguard.inference.ModelInferRequest.InferInputTensor\x12S\n\x07outputs\x18\x06 \x03(\x0b\x32\x42.knockguard.inference.ModelInferRequest.InferRequestedOutputTensor\x12\x1a\n\x12raw_input_contents\x18\x07 \x03(\x0c\x1a\xb5\x02\n\x10InferInputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\\\n\nparameters\x18\x04 \x03(\x0b\x32H.knockguard.inference.ModelInferRequest.InferInputTensor.ParametersEntry\x12;\n\x08\x63ontents\x18\x05 \x01(\x0b\x32).knockguard.inference.InferTensorContents\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1a\xeb\x01\n\x1aInferRequestedOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x66\n\nparameters\x18\x02 \x03(\x0b\x32R.knockguard.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\"\x97\x05\n\x12ModelInferResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12L\n\nparameters\x18\x04 \x03(\x0b\x32\x38.knockguard.inference.ModelInferResponse.ParametersEntry\x12K\n\x07outputs\x18\x05 \x03(\x0b\x32:.knockguard.inference.ModelInferResponse.InferOutputTensor\x12\x1b\n\x13raw_output_contents\x18\x06 \x03(\x0c\x1a\xb8\x02\n\x11InferOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12^\n\nparameters\x18\x04 \x03(\x0b\x32J.knockguard.inference.ModelInferResponse.InferOutputTensor.ParametersEntry\x12;\n\x08\x63ontents\x18\x05 \x01(\x0b\x32).knockguard.inference.InferTensorContents\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\x1aW\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.knockguard.inference.InferParameter:\x02\x38\x01\"\x99\x01\n\x0eInferParameter\x12\x14\n\nbool_param\x18\x01 \x01(\x08H\x00\x12\x15\n\x0bint64_param\x18\x02 \x01(\x03H\x00\x12\x16\n\x0cstring_param\x18\x03 \x01(\tH\x00\x12\x16\n\x0c\x64ouble_param\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cuint64_param\x18\x05 \x01(\x04H\x00\x42\x12\n\x10parameter_choice\"\xd0\x01\n\x13InferTensorContents\x12\x15\n\rbool_contents\x18\x01 \x03(\x08\x12\x14\n\x0cint_contents\x18\x02 \x03(\x05\x12\x16\n\x0eint64_contents\x18\x03 \x03(\x03\x12\x15\n\ruint_contents\x18\x04 \x03(\r\x12\x17\n\x0fuint64_contents\x18\x05 \x03(\x04\x12\x15\n\rfp32_contents\x18\x06 \x03(\x02\x12\x15\n\rfp64_contents\x18\x07 \x03(\x01\x12\x16\n\x0e\x62ytes_contents\x18\x08 \x03(\x0c\x32\xf4\x04\n\x14GRPCInferenceService\x12_\n\nServerLive\x12\'.knockguard.inference.ServerLiveRequest\x1a(.knockguard.inference.ServerLiveResponse\x12\x62\n\x0bServerReady\x12(.knockguard.inference.ServerReadyRequest\x1a).knockguard.inference.ServerReadyResponse\x12_\n\nModelReady\x12\'.knockguard.inference.ModelReadyRequest\x1a(.knockguard.inference.ModelReadyResponse\x12k\n\x0eServerMetadata\x12+.knockguard.inference.ServerMetadataRequest\x1a,.knockguard.inference.ServerMetadataResponse\x12h\n\rModelMetadata\x12*.knockguard.inference.ModelMetadataRequest\x1a+.knockguard.inference.ModelMetadataResponse\x12_\n\nModelInfer\x12\'.knockguard.inference.ModelInferRequest\x1a(.knockguard.inference.ModelInferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'knockguard_inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA_PARAMETERSENTRY']._loaded_options = None
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._loaded_options = None
   _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR_PARAMETERSENTRY']._loaded_options = None
@@ -60,33 +62,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELMETADATAREQUEST']._serialized_start=360
   _globals['_MODELMETADATAREQUEST']._serialized_end=413
   _globals['_MODELMETADATARESPONSE']._serialized_start=416
-  _globals['_MODELMETADATARESPONSE']._serialized_end=707
-  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_start=644
-  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_end=707
-  _globals['_MODELINFERREQUEST']._serialized_start=710
-  _globals['_MODELINFERREQUEST']._serialized_end=1687
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_start=1051
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_end=1360
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._serialized_start=1273
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._serialized_end=1360
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_start=1363
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_end=1598
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR_PARAMETERSENTRY']._serialized_start=1273
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR_PARAMETERSENTRY']._serialized_end=1360
-  _globals['_MODELINFERREQUEST_PARAMETERSENTRY']._serialized_start=1273
-  _globals['_MODELINFERREQUEST_PARAMETERSENTRY']._serialized_end=1360
-  _globals['_MODELINFERRESPONSE']._serialized_start=1690
-  _globals['_MODELINFERRESPONSE']._serialized_end=2353
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_start=1952
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_end=2264
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR_PARAMETERSENTRY']._serialized_start=1273
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR_PARAMETERSENTRY']._serialized_end=1360
-  _globals['_MODELINFERRESPONSE_PARAMETERSENTRY']._serialized_start=1273
-  _globals['_MODELINFERRESPONSE_PARAMETERSENTRY']._serialized_end=1360
-  _globals['_INFERPARAMETER']._serialized_start=2356
-  _globals['_INFERPARAMETER']._serialized_end=2509
-  _globals['_INFERTENSORCONTENTS']._serialized_start=2512
-  _globals['_INFERTENSORCONTENTS']._serialized_end=2720
-  _globals['_GRPCINFERENCESERVICE']._serialized_start=2723
-  _globals['_GRPCINFERENCESERVICE']._serialized_end=3351
+  _globals['_MODELMETADATARESPONSE']._serialized_end=893
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_start=645
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_end=893
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA_PARAMETERSENTRY']._serialized_end=893
+  _globals['_MODELINFERREQUEST']._serialized_start=896
+  _globals['_MODELINFERREQUEST']._serialized_end=1873
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_start=1237
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_end=1546
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR_PARAMETERSENTRY']._serialized_end=893
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_start=1549
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_end=1784
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR_PARAMETERSENTRY']._serialized_end=893
+  _globals['_MODELINFERREQUEST_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELINFERREQUEST_PARAMETERSENTRY']._serialized_end=893
+  _globals['_MODELINFERRESPONSE']._serialized_start=1876
+  _globals['_MODELINFERRESPONSE']._serialized_end=2539
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_start=2138
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_end=2450
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR_PARAMETERSENTRY']._serialized_end=893
+  _globals['_MODELINFERRESPONSE_PARAMETERSENTRY']._serialized_start=806
+  _globals['_MODELINFERRESPONSE_PARAMETERSENTRY']._serialized_end=893
+  _globals['_INFERPARAMETER']._serialized_start=2542
+  _globals['_INFERPARAMETER']._serialized_end=2695
+  _globals['_INFERTENSORCONTENTS']._serialized_start=2698
+  _globals['_INFERTENSORCONTENTS']._serialized_end=2906
+  _globals['_GRPCINFERENCESERVICE']._serialized_start=2909
+  _globals['_GRPCINFERENCESERVICE']._serialized_end=3537
 # @@protoc_insertion_point(module_scope)

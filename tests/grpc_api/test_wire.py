@@ -160,7 +160,7 @@ BAD = {
     "wrong size": (ask(np.zeros((1, 3, 5, 5), np.float32)), Code.INVALID_ARGUMENT, "must have shape [-1, 3, 4, 4]"),
     "no batch": (ask(np.zeros(SHAPE, np.float32)), Code.INVALID_ARGUMENT, "must have shape [-1, 3, 4, 4]"),
     "too many rows": (ask(np.zeros((257, *SHAPE), np.float32)), Code.INVALID_ARGUMENT, "at most 256"),
-    "wrong dtype": (changed(lambda r: setattr(r.inputs[0], "datatype", "INT32")), Code.INVALID_ARGUMENT, "FP32, or UINT8"),
+    "wrong dtype": (changed(lambda r: setattr(r.inputs[0], "datatype", "INT32")), Code.INVALID_ARGUMENT, "send FP32, UINT8"),
     "no dtype": (changed(lambda r: setattr(r.inputs[0], "datatype", "F32")), Code.INVALID_ARGUMENT, "known are"),
     "byte count": (changed(lambda r: r.inputs[0].shape.__setitem__(0, 2)), Code.INVALID_ARGUMENT, "needs 384"),
     "negative": (changed(lambda r: r.inputs[0].shape.__setitem__(0, -1)), Code.INVALID_ARGUMENT, "negative"),

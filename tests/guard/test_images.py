@@ -11,7 +11,7 @@ from PIL import Image
 
 from guard.chain import matched_chain, square
 from guard.errors import InvalidInputError
-from guard.images import decode, find, load, read
+from guard.images import decode, find, load, n_pixels, read
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -91,3 +91,19 @@ def test_images_too_small_for_a_fair_chain_are_refused() -> None:
 
 def test_square_is_centred() -> None:
     np.testing.assert_array_equal(square(PIXELS), PIXELS[:, 5:25])
+
+
+def test_sixteen_bit_grey_keeps_its_upper_bits() -> None:
+    levels = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    np.testing.assert_array_equal(decode(encode(levels))[0, :, 0], [0, 0, 1, 255])
+
+
+def test_pixels_whose_white_is_not_known_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="32 bits"):
+        decode(encode(np.ones((2, 2), np.float32), "TIFF"))
+
+
+def test_header_alone_tells_how_many_pixels() -> None:
+    assert n_pixels(encode(PIXELS)) == 600
+    with pytest.raises(InvalidInputError, match="known are JPEG"):
+        n_pixels(encode(PIXELS), formats=("JPEG",))
