@@ -1,7 +1,6 @@
 """`knockguard attack`: one extraction attack against a running endpoint, and what the copy is worth."""
 
 import asyncio
-import ipaddress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import numpy as np
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
+from evaluation.authorisation import check_authorised
 from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
 from evaluation.models import architecture
 from evaluation.replay import Budget, Campaign, Target, look_up, replay
@@ -21,7 +21,7 @@ from evaluation.surrogate import Student, copy_victim
 from evaluation.training import Training, predict
 from evaluation.transfer import TransferSet
 from grpc_api.client import GuardClient
-from guard.errors import ConfigError, InvalidInputError, PermissionDeniedError
+from guard.errors import ConfigError, InvalidInputError
 from guard.images import load
 from guard.types import Floats, Ints, Pixels, Reporter
 from knockguard.console import Stages, note, out
@@ -77,19 +77,6 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
     else:
         out.print(results_table(results))
     note(f"wrote {options.out / RESULTS}; next: knockguard report {options.out}")
-
-
-def check_authorised(address: str, authorised: str | None) -> None:
-    """PermissionDeniedError unless the address is loopback or somebody is named who allowed the attack."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and not (authorised or "").strip():
-        raise PermissionDeniedError(
-            f"{address} is not this machine; attacking it needs its owner's consent, so say whose with --i-am-authorised-by"
-        )
 
 
 def architecture_name(name: str) -> str:
