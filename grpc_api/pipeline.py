@@ -29,10 +29,15 @@ class Pipeline:
     def __init__(self, manifest: Manifest, backend: Backend, guard: Guard, metrics: ModelMetrics, limits: Limits) -> None:
         self.manifest = manifest
         self._backend = backend
-        self._guard = guard
+        self.guard = guard  # may be exchanged at any time: a batch keeps the one that it began with
         self.metrics = metrics
         self._batcher: Batcher[Answered] = Batcher(self._work, limits)
         metrics.watch_queue(lambda: self._batcher.queued_rows)
+
+    @property
+    def provider(self) -> str:
+        """What computes: see the backend's."""
+        return self._backend.provider
 
     async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None) -> Floats:
         """Return what the client gets for (n, ...) inputs: (n, k) float32.
@@ -58,16 +63,17 @@ class Pipeline:
         manifest = self.manifest
         probabilities = np.empty((0, len(manifest.labels)), np.float32)
         scores = np.empty((0, len(manifest.detectors)), np.float32)
-        return Answered(self._guard.decide(probabilities, scores, tenant=tenant), Timing(0.0, 0.0, 0.0))
+        return Answered(self.guard.decide(probabilities, scores, tenant=tenant), Timing(0.0, 0.0, 0.0))
 
     def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered | Exception]:
         """Answer a batch, in the batcher's thread: one inference, then each request by its own tenant's rules."""
         taken = perf_counter()
+        guard = self.guard
         inputs = jobs[0].inputs if len(jobs) == 1 else np.concatenate([job.inputs for job in jobs])
         probabilities, scores = self._backend.infer(inputs)
         inferred = perf_counter()
         self.metrics.inferred(len(inputs))
-        keys = self._guard.keys(inputs)
+        keys = guard.keys(inputs)
         answered: list[Answered | Exception] = []
         start = 0
         for job in jobs:
@@ -77,7 +83,7 @@ class Pipeline:
             if not np.isfinite(probabilities[rows]).all():
                 answered.append(InvalidInputError("a row's values are so far outside the model's range that it has no answer"))
                 continue
-            decision = self._guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
+            decision = guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
             decided = perf_counter() - began
             answered.append(Answered(decision, Timing(taken - job.queued, inferred - taken, decided)))
         return answered

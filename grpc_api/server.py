@@ -12,23 +12,16 @@ from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from prometheus_client import CollectorRegistry
 
-from grpc_api.backends.embedded import Embedded
-from grpc_api.batching import Limits
 from grpc_api.encoded import ImageDecoder, ImageLimits
+from grpc_api.hosting import Hosting
 from grpc_api.identity import Anonymous, ApiKeys, Identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
 from grpc_api.listening import ReadyFile, add_port, is_loopback, serve_metrics
-from grpc_api.pipeline import Pipeline
+from grpc_api.loading import Loader
 from grpc_api.reflection import add_reflection
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
 from grpc_api.settings import GatewaySettings
-from grpc_api.telemetry import Metrics, ModelMetrics
-from guard.bundle import Bundle, Manifest, load_bundle
-from guard.guard import Guard
-from guard.policies.registry import POLICIES
-from guard.secret import Secret
-from guard.settings import from_options
-from guard.types import ApplyTo
+from grpc_api.telemetry import Metrics
 
 log = structlog.get_logger()
 
@@ -46,48 +39,26 @@ def run_gateway(settings: GatewaySettings) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    bundle = load_bundle(settings.bundle)
-    guard = build_guard(bundle.manifest, settings)
-    backend = Embedded(bundle, provider=settings.provider, threads=settings.threads)
     identity: Identity = Anonymous() if settings.api_keys_file is None else ApiKeys.read(settings.api_keys_file)
-    if guard.policy.l1_budget and guard.apply_to is ApplyTo.FLAGGED and not guard.policy.traits.looks_genuine:
-        log.warning("flag_is_visible", policy=guard.policy.name, advice="its answers show who is flagged; give --apply-to all")
     if settings.api_keys_file is None and not is_loopback(settings.host):
         log.warning("anybody_may_ask", host=settings.host, advice="clients are not told apart; give --api-keys FILE")
-    asyncio.run(Gateway(settings, bundle, guard, backend, identity).run())
+    asyncio.run(Gateway(settings, identity).run())
     return 0
 
 
-def build_guard(manifest: Manifest, settings: GatewaySettings) -> Guard:
-    """Return the guard as the bundle says, or as the settings say instead; ConfigError names what does not fit."""
-    own = settings.policy is None
-    name = manifest.policy.name if settings.policy is None else settings.policy
-    options = {**(manifest.policy.options if own else {}), **settings.policy_options}
-    policy = from_options(POLICIES.get(name), options, what=f"policy {name!r}")
-    apply_to = settings.apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
-    secret = None if settings.secret_file is None else Secret.read(settings.secret_file)
-    return Guard(manifest, policy, apply_to=apply_to, secret=secret)
-
-
 class Gateway:
-    """One process that answers for one bundle."""
+    """One process that answers for its bundles."""
 
-    def __init__(self, settings: GatewaySettings, bundle: Bundle, guard: Guard, backend: Embedded, identity: Identity) -> None:
+    def __init__(self, settings: GatewaySettings, identity: Identity) -> None:
         self._settings = settings
-        self._manifest = bundle.manifest
-        self._guard = guard
-        self._backend = backend
         self._identity = identity
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Open the ports, say so, wait for a signal, drain."""
-        settings, manifest = self._settings, self._manifest
+        settings, loop = self._settings, asyncio.get_running_loop()
         ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
-        bound = ModelMetrics(metrics, manifest, self._guard, provider=self._backend.provider)
-        limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
-        pipeline = Pipeline(manifest, self._backend, self._guard, bound, limits)
         images = ImageDecoder(
             ImageLimits(
                 max_bytes=settings.max_image_mib << 20,
@@ -96,7 +67,8 @@ class Gateway:
                 max_waiting=settings.max_queue_rows,
             )
         )
-        servicer = InferenceServicer({manifest.name: pipeline}, images, max_request_rows=settings.max_request_rows)
+        hosting = Hosting(settings.bundles, Loader(settings, metrics), metrics)
+        servicer = InferenceServicer(hosting, images, max_request_rows=settings.max_request_rows)
         checks = health.HealthServicer()
         server = self._server(metrics)
         server.add_generic_rpc_handlers((servicer.handler(),))
@@ -107,13 +79,14 @@ class Gateway:
             with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
                 port = add_port(server, settings.host, settings.port)
                 for number in (signal.SIGTERM, signal.SIGINT):
-                    asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+                    loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
                 await server.start()
                 servicer.ready = True
                 for name in ("", SERVICE):
                     await checks.set(name, SERVING)
                 ready.write(port=port, metrics_port=metrics_port)
-                self._announce(port, metrics_port)
+                self._announce(hosting, port, metrics_port)
                 await self._stop.wait()
                 log.info("drain_started", seconds=settings.drain_s)
                 ready.remove()
@@ -122,7 +95,7 @@ class Gateway:
                 log.info("gateway_stopped")
         finally:
             await server.stop(0)  # when a port was refused as well
-            await pipeline.close()
+            await hosting.close()
             images.close()
 
     def _server(self, metrics: Metrics) -> grpc.aio.Server:
@@ -138,18 +111,24 @@ class Gateway:
             ],
         )
 
-    def _announce(self, port: int, metrics_port: int) -> None:
-        guard, manifest = self._guard, self._manifest
+    def _announce(self, hosting: Hosting, port: int, metrics_port: int) -> None:
+        for release in hosting.releases:
+            manifest, guard = release.manifest, release.pipeline.guard
+            log.info(
+                "bundle_loaded",
+                model=manifest.name,
+                model_version=manifest.version,
+                bundle=manifest.digest,
+                sha256=manifest.sha256[:12],
+                provider=release.pipeline.provider,
+                detector=guard.detector,
+                policy=guard.policy.name,
+                apply_to=guard.apply_to.value,
+            )
         log.info(
             "gateway_started",
             version=version("knockguard"),
-            model=manifest.name,
-            model_version=manifest.version,
-            sha256=manifest.sha256[:12],
-            provider=self._backend.provider,
-            detector=guard.detector,
-            policy=guard.policy.name,
-            apply_to=guard.apply_to.value,
+            models=len(hosting.releases),
             port=port,
             metrics_port=metrics_port,
             tenants=len(self._identity.tenants),

@@ -18,7 +18,7 @@ class GatewaySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundle: Path
+    bundles: Annotated[tuple[Path, ...], Field(min_length=1, max_length=64)]
     host: str = "127.0.0.1"
     port: Port = 8001
     metrics_host: str = "127.0.0.1"

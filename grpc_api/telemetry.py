@@ -4,11 +4,13 @@ from collections import Counter as Tally
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import compress
 from math import isfinite
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.utils import floatToGoString
 
+from grpc_api.score_histogram import ScoreHistograms
 from guard.bundle import QUANTILES, Manifest
 from guard.guard import Decision, Guard
 
@@ -57,7 +59,10 @@ class Metrics:
             (*_MODEL, "detector", "le"),
             registry=registry,
         )
+        self.score = ScoreHistograms("knockguard_score", "Detector scores; higher is more out.", registry=registry)
         self.build_info = Gauge("knockguard_build_info", "Always 1.", ("release", "provider", *_MODEL), registry=registry)
+        self.bundle_info = Gauge("knockguard_bundle_info", "1 for what is live.", (*_MODEL, "bundle"), registry=registry)
+        self.reloads = Counter("knockguard_bundle_reloads", "Bundles read again, by outcome.", ("outcome",), registry=registry)
         self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
         self.handling_seconds = Histogram(
             "grpc_server_handling_seconds", "Seconds until an RPC was handled.", _GRPC, buckets=_SECONDS, registry=registry
@@ -80,18 +85,27 @@ class ModelMetrics:
         self._metrics = metrics
         self._labels = (manifest.name, manifest.version)
         self._detector = guard.detector
-        self._policy = guard.policy.name
         self._stages = {stage: metrics.stage_seconds.labels(*self._labels, stage) for stage in STAGES}
         self._batch_rows = metrics.batch_rows.labels(*self._labels)
         self._queued_rows = metrics.queued_rows.labels(*self._labels)
-        self._score = _score_histogram(metrics.registry, manifest, guard)
-        metrics.threshold.labels(*self._labels, guard.detector).set(guard.threshold.value)
-        metrics.target_fpr.labels(*self._labels, guard.detector).set(guard.threshold.target_fpr)
+        self._score = metrics.score.bind(manifest, guard)
+        self._gauges: list[tuple[Gauge, tuple[str, ...]]] = [(metrics.queued_rows, self._labels)]
+        self._say(metrics.threshold, guard.threshold.value, guard.detector)
+        self._say(metrics.target_fpr, guard.threshold.target_fpr, guard.detector)
         spec = next(d for d in manifest.detectors if d.name == guard.detector)
         for edge, share in zip(spec.quantiles, QUANTILES, strict=True):  # equal edges keep the largest share
             le = floatToGoString(edge)  # type: ignore[no-untyped-call]  # as the histogram writes its own edges
-            metrics.calibrated_share.labels(*self._labels, guard.detector, le).set(share)
-        metrics.build_info.labels(version("knockguard"), provider, *self._labels).set(1)
+            self._say(metrics.calibrated_share, share, guard.detector, le)
+        self._say(metrics.bundle_info, 1, manifest.digest)
+        self._gauges.append((metrics.build_info, (version("knockguard"), provider, *self._labels)))
+        metrics.build_info.labels(*self._gauges[-1][1]).set(1)
+
+    def forget(self) -> None:
+        """Leave out what only a live bundle has; what was counted stays."""
+        self._metrics.score.forget(*self._labels)
+        for gauge, labels in self._gauges:
+            gauge.remove(*labels)
+        self._gauges.clear()
 
     def watch_queue(self, n_rows: Callable[[], int]) -> None:
         """Ask for the queue's length whenever the metrics are read."""
@@ -108,28 +122,18 @@ class ModelMetrics:
     def answered(self, decision: Decision, timing: Timing, *, tenant: str) -> None:
         """Count one request's rows: all of them, and those flagged, by what was done."""
         self._metrics.requests.labels(*self._labels, tenant).inc()
-        for action, n in Tally(decision.actions).items():
-            self._metrics.rows.labels(*self._labels, self._policy, action.value, tenant).inc(n)
-        flagged = [action for action, flag in zip(decision.actions, decision.flagged.tolist(), strict=True) if flag]
-        for action, n in Tally(flagged).items():
-            self._metrics.flagged.labels(*self._labels, self._detector, self._policy, action.value, tenant).inc(n)
+        done = list(zip(decision.policies, decision.actions, strict=True))
+        for (policy, action), n in Tally(done).items():
+            self._metrics.rows.labels(*self._labels, policy, action.value, tenant).inc(n)
+        for (policy, action), n in Tally(compress(done, decision.flagged.tolist())).items():
+            self._metrics.flagged.labels(*self._labels, self._detector, policy, action.value, tenant).inc(n)
         for score in decision.score.tolist():
             if isfinite(score):  # one that is not would stay in the histogram's sum for good; its row is counted as flagged
                 self._score.observe(score)
         for stage in ("queue", "inference", "decide"):
             self._stages[stage].observe(getattr(timing, stage))
 
-
-def _score_histogram(registry: CollectorRegistry, manifest: Manifest, guard: Guard) -> Histogram:
-    """Return the score's histogram: edges at the calibration quantiles, so that drift is a comparison, and at the threshold.
-
-    Above it they go on in growing steps of its distance to the median: there an attack's scores lie, and no quantile does.
-    """
-    spec = next(d for d in manifest.detectors if d.name == guard.detector)
-    threshold = guard.threshold.value
-    spread = threshold - spec.quantiles[len(spec.quantiles) // 2]
-    edges = sorted({*spec.quantiles, threshold, *(threshold + spread * step for step in (0.25, 0.5, 1.0, 2.0, 4.0))})
-    labels = {"model": manifest.name, "version": manifest.version, "detector": guard.detector}
-    return Histogram(
-        "knockguard_score", "Detector scores; higher is more out.", list(labels), buckets=edges, registry=registry
-    ).labels(**labels)
+    def _say(self, gauge: Gauge, value: float, *labels: str) -> None:
+        """Set a gauge, and remember it until this bundle goes. Equal edges come twice."""
+        self._gauges.append((gauge, (*self._labels, *labels)))
+        gauge.labels(*self._gauges[-1][1]).set(value)

@@ -89,6 +89,11 @@ class Manifest(_Frozen):
     policy: PolicySpec = PolicySpec()
     provenance: Provenance
 
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that name this very bundle, thresholds included; the model is in them by its own hash."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:

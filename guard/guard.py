@@ -16,11 +16,14 @@ from guard.types import Action, ApplyTo, Bools, Floats
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for n rows: answers (n, k) float32, flagged (n,), one action a row, and the deciding score (n,)."""
+    """What was decided for n rows: answers (n, k) float32, flagged (n,), the deciding score (n,), and for each row what was done
+    with it and the name of the policy that did it.
+    """
 
     answers: Floats
     flagged: Bools
     actions: tuple[Action, ...]
+    policies: tuple[str, ...]
     score: Floats
 
 
@@ -87,4 +90,4 @@ class Guard:
         choice = self.choice(tenant)
         excess = score - np.float32(self.threshold.value)
         answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
-        return Decision(answers, flagged, choice.actions(flagged), score)
+        return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), score)

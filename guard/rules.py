@@ -93,6 +93,10 @@ class Choice:
         on_flagged, on_others = _action(self.flagged), _action(self.unflagged)
         return tuple(on_flagged if f else on_others for f in flagged.tolist())
 
+    def names(self, flagged: Bools) -> tuple[str, ...]:
+        """Return the name of the policy that stands on each of (n,) rows."""
+        return tuple(self.flagged.name if f else self.unflagged.name for f in flagged.tolist())
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -96,7 +96,9 @@ def audit(
 
 @app.command()
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, as `knockguard protect` writes it.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders of bundles, as `knockguard protect` writes them.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")] = 8001,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus port.")] = 8002,
@@ -114,11 +116,11 @@ def serve(
     threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0 takes one a core.")] = 0,
     ready_file: Annotated[Path | None, typer.Option(help="Write the ports there once queries are answered.")] = None,
 ) -> None:
-    """Serve a bundle over gRPC (Open Inference Protocol), with Prometheus metrics."""
+    """Serve bundles over gRPC (Open Inference Protocol), with Prometheus metrics."""
     from knockguard.serving import serve_bundle
 
     given = {
-        "bundle": bundle, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
+        "bundles": bundles, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
         "policy": policy, "apply_to": apply_to,
         "secret_file": secret_file, "api_keys_file": api_keys, "provider": provider, "threads": threads, "ready_file": ready_file,
     }  # fmt: skip

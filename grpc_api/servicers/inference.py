@@ -1,20 +1,22 @@
 """inference.GRPCInferenceService: decode, call the pipeline, encode."""
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from time import perf_counter
+from typing import TypeAlias
 
 import grpc
 
 from grpc_api.converters import decode_inputs, encode_output
 from grpc_api.encoded import FORMATS, ImageDecoder
+from grpc_api.hosting import Hosting
 from grpc_api.identity import CALLER
 from grpc_api.inputs import model_input
 from grpc_api.pipeline import Pipeline
 from grpc_api.stubs import knockguard_inference_pb2 as pb
-from guard.errors import InvalidInputError, ModelNotFoundError, NotLoadedError
-from guard.registry import nearest
+from guard.errors import InvalidInputError, NotLoadedError
 
+# A text, since the class takes its parameters in the stubs alone.
+Context: TypeAlias = "grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse]"
 SERVICE = "inference.GRPCInferenceService"
 _PLATFORM = "onnxruntime_onnx"
 # Extensions of one server that change where tensors are or what they mean: passed over, they would give wrong answers in silence.
@@ -22,10 +24,10 @@ _NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 
 
 class InferenceServicer:
-    """The six calls of the Open Inference Protocol over the pipelines of this gateway, by model name."""
+    """The six calls of the Open Inference Protocol, and Triton's index of models, over what this gateway hosts."""
 
-    def __init__(self, pipelines: Mapping[str, Pipeline], images: ImageDecoder, *, max_request_rows: int) -> None:
-        self._pipelines = pipelines
+    def __init__(self, hosting: Hosting, images: ImageDecoder, *, max_request_rows: int) -> None:
+        self._hosting = hosting
         self._images = images
         self._max_rows = max_request_rows
         self.ready = False
@@ -37,28 +39,40 @@ class InferenceServicer:
         return pb.ServerReadyResponse(ready=self.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, _context: object) -> pb.ModelReadyResponse:
-        self._pipeline(request.name, request.version)
+        self._hosting.find(request.name, request.version)
         return pb.ModelReadyResponse(ready=self.ready)
 
     async def ServerMetadata(self, _request: pb.ServerMetadataRequest, _context: object) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(name="knockguard", version=version("knockguard"))
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, _context: object) -> pb.ModelMetadataResponse:
-        manifest = self._pipeline(request.name, request.version).manifest
-        response = pb.ModelMetadataResponse(name=manifest.name, versions=[manifest.version], platform=_PLATFORM)
+        manifest = self._hosting.find(request.name, request.version).manifest
+        versions = self._hosting.versions(manifest.name)
+        response = pb.ModelMetadataResponse(name=manifest.name, versions=versions, platform=_PLATFORM)
         image = response.inputs.add(name=manifest.input.name, datatype="FP32", shape=[-1, *manifest.input.shape])
         image.parameters["datatypes"].string_param = "FP32 UINT8 BYTES"
         image.parameters["encodings"].string_param = " ".join(FORMATS)
         response.outputs.add(name=manifest.output, datatype="FP32", shape=[-1, len(manifest.labels)])
         return response
 
-    async def ModelInfer(
-        self, request: pb.ModelInferRequest, context: "grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse]"
-    ) -> pb.ModelInferResponse:
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, _context: object) -> pb.RepositoryIndexResponse:
+        response = pb.RepositoryIndexResponse()
+        if self.ready or not request.ready:
+            state = "READY" if self.ready else "UNAVAILABLE"
+            for release in self._hosting.releases:
+                response.models.add(name=release.manifest.name, version=release.manifest.version, state=state)
+        return response
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: "Context") -> pb.ModelInferResponse:
         began = perf_counter()
         if not self.ready:
             raise NotLoadedError("the gateway is starting or shutting down; ask again shortly, or ask another replica")
-        pipeline = self._pipeline(request.model_name, request.model_version)
+        with self._hosting.find(request.model_name, request.model_version).used() as pipeline:
+            return await self._answer(pipeline, request, context, began)
+
+    async def _answer(
+        self, pipeline: Pipeline, request: pb.ModelInferRequest, context: "Context", began: float
+    ) -> pb.ModelInferResponse:
         manifest = pipeline.manifest
         _check_wishes(request, manifest.output)
         tensors = await self._images.open(
@@ -66,8 +80,7 @@ class InferenceServicer:
         )
         inputs = model_input(tensors, manifest.input, max_rows=self._max_rows)
         decoded = perf_counter()
-        timeout_s = context.time_remaining()
-        answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=timeout_s)
+        answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining())
         answered = perf_counter()
         response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
         for key, value in request.parameters.items():
@@ -76,15 +89,6 @@ class InferenceServicer:
         pipeline.metrics.stage("decode", decoded - began)
         pipeline.metrics.stage("encode", perf_counter() - answered)
         return response
-
-    def _pipeline(self, name: str, model_version: str) -> Pipeline:
-        """Return a model's pipeline; an empty version is the newest."""
-        pipeline = self._pipelines.get(name)
-        if pipeline is None:
-            raise ModelNotFoundError(f"there is no model {name[:128]!r}{nearest(name, self._pipelines)}")
-        if model_version not in ("", pipeline.manifest.version):
-            raise ModelNotFoundError(f"model {name!r} has no version {model_version[:32]!r}; it has {pipeline.manifest.version}")
-        return pipeline
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service under its true name; our generated messages carry another, see protos/."""

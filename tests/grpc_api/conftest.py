@@ -76,11 +76,11 @@ class Served:
     ready_file: Path
 
 
-def serving(bundle: Path, folder: Path, *arguments: str) -> AbstractContextManager[Served]:
+def serving(bundle: Path, folder: Path, *arguments: str | Path) -> AbstractContextManager[Served]:
     """A gateway started as people start it."""
     ready = folder / f"ready-{time.monotonic_ns()}.json"
     command = [sys.executable, "-m", "knockguard", "serve", str(bundle), "--port", "0", "--metrics-port", "0"]
-    return running([*command, "--ready-file", str(ready), *arguments], ready)
+    return running([*command, "--ready-file", str(ready), *map(str, arguments)], ready)
 
 
 RUN = """import json, sys
@@ -92,7 +92,7 @@ sys.exit(run_gateway(GatewaySettings.of(json.loads(sys.argv[1]))))"""
 def serving_with(bundle: Path, folder: Path, **settings: object) -> AbstractContextManager[Served]:
     """A gateway with settings that the command line does not have."""
     ready = folder / f"ready-{time.monotonic_ns()}.json"
-    given = {"bundle": str(bundle), "port": 0, "metrics_port": 0, "ready_file": str(ready), **settings}
+    given = {"bundles": [str(bundle)], "port": 0, "metrics_port": 0, "ready_file": str(ready), **settings}
     return running([sys.executable, "-c", RUN, json.dumps(given)], ready)
 
 

@@ -10,7 +10,7 @@ from guard.errors import ConfigError
 
 
 def test_defaults_are_reached_from_this_machine_alone_and_bounded() -> None:
-    settings = GatewaySettings.of({"bundle": Path("bundle")})
+    settings = GatewaySettings.of({"bundles": [Path("bundle")]})
     assert is_loopback(settings.host)
     assert is_loopback(settings.metrics_host)
     assert settings.policy is None
@@ -28,7 +28,7 @@ def test_defaults_are_reached_from_this_machine_alone_and_bounded() -> None:
 )
 def test_mistake_is_named(given: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        GatewaySettings.of({"bundle": Path("bundle"), **given})
+        GatewaySettings.of({"bundles": [Path("bundle")], **given})
 
 
 HOSTS = {"127.0.0.1": True, "::1": True, "localhost": True, "0.0.0.0": False, "gateway.example": False}

@@ -1,0 +1,88 @@
+"""From a bundle's folder to a pipeline that answers: read, checked, warmed up, and its policy built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from grpc_api.backends.base import Backend
+from grpc_api.backends.embedded import Embedded
+from grpc_api.batching import Limits
+from grpc_api.pipeline import Pipeline
+from grpc_api.settings import GatewaySettings
+from grpc_api.telemetry import Metrics, ModelMetrics
+from guard.bundle import Bundle, Manifest, load_bundle
+from guard.guard import Guard
+from guard.policies.registry import POLICIES
+from guard.secret import Secret
+from guard.settings import from_options
+from guard.types import ApplyTo
+
+log = structlog.get_logger()
+
+Option = float | int | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What flagged queries are answered, and who counts as such; None is what the bundle says."""
+
+    policy: str | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    apply_to: ApplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A bundle that has answered a first batch, and takes queries as soon as a pipeline is made of it."""
+
+    manifest: Manifest
+    guard: Guard
+    backend: Backend
+
+
+def build_guard(manifest: Manifest, mode: Mode, secret: Secret | None) -> Guard:
+    """Return the guard as the bundle says, or as the mode says instead; ConfigError names what does not fit."""
+    own = mode.policy is None
+    name = manifest.policy.name if mode.policy is None else mode.policy
+    options = {**(manifest.policy.options if own else {}), **mode.options}
+    policy = from_options(POLICIES.get(name), options, what=f"policy {name!r}")
+    apply_to = mode.apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
+    return Guard(manifest, policy, apply_to=apply_to, secret=secret)
+
+
+class Loader:
+    """Loads bundles as one gateway's settings say. `read` and `open` take seconds and may run in any thread."""
+
+    def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        """ConfigError if the secret's file is not one."""
+        self.mode = Mode(settings.policy, settings.policy_options, settings.apply_to)
+        self._settings = settings
+        self._metrics = metrics
+        self._secret = None if settings.secret_file is None else Secret.read(settings.secret_file)
+        self._limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
+
+    def read(self, source: Path) -> Bundle:
+        """Return a bundle whose hash was checked; BundleError says what is wrong with it."""
+        return load_bundle(source)
+
+    def open(self, bundle: Bundle, mode: Mode) -> Loaded:
+        """Return a bundle warmed up; BundleError if its model does not answer, ConfigError if policy or provider do not fit."""
+        guard = self.guard(bundle.manifest, mode)  # first: it costs nothing
+        backend = Embedded(bundle, provider=self._settings.provider, threads=self._settings.threads)
+        return Loaded(bundle.manifest, guard, backend)
+
+    def guard(self, manifest: Manifest, mode: Mode) -> Guard:
+        """Return a guard for a model in this mode; ConfigError names what does not fit."""
+        guard = build_guard(manifest, mode, self._secret)
+        if guard.policy.l1_budget and guard.apply_to is ApplyTo.FLAGGED and not guard.policy.traits.looks_genuine:
+            log.warning(
+                "flag_is_visible", policy=guard.policy.name, advice="its answers show who is flagged; give --apply-to all"
+            )
+        return guard
+
+    def pipeline(self, loaded: Loaded) -> Pipeline:
+        """Return the pipeline, its metrics bound; inside the running event loop."""
+        bound = ModelMetrics(self._metrics, loaded.manifest, loaded.guard, provider=loaded.backend.provider)
+        return Pipeline(loaded.manifest, loaded.backend, loaded.guard, bound, self._limits)
