@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from guard.errors import InvalidInputError
+from guard.tables import find_tables, read_batches
 from guard.types import Pixels
 
 MAX_BYTES = 32 << 20
@@ -100,14 +101,14 @@ def reencode(pixels: Pixels, *, quality: int) -> Pixels:
 
 
 def find(source: Path) -> list[Path]:
-    """Return the image files below a folder, or the Parquet file itself, in a fixed order.
+    """Return the image files below a folder, or the tables that `source` is (see `guard.tables`), in a fixed order.
 
     InvalidInputError if there is nothing of the kind. Hidden files and links that lead out of the folder are passed over.
     """
-    if source.is_file() and source.suffix == ".parquet":
-        return [source]
+    if tables := find_tables(source):
+        return tables
     if not source.is_dir():
-        raise InvalidInputError(f"{source} is neither a folder of images nor a .parquet file")
+        raise InvalidInputError(f"{source} is neither a folder of images nor a .parquet or .arrow file")
     root = source.resolve()
     found = [
         path
@@ -120,10 +121,10 @@ def find(source: Path) -> list[Path]:
 
 
 def read(source: Path) -> Iterator[Encoded]:
-    """Yield the images of a folder (class = name of the folder that an image lies in) or of a Parquet file, one by one."""
+    """Yield the images of a folder (class = name of the folder that an image lies in) or of tables, one by one."""
     for path in find(source):
-        if path.suffix == ".parquet":
-            yield from _read_parquet(path)
+        if path.suffix not in SUFFIXES:
+            yield from _read_table(path)
             continue
         if (size := path.stat().st_size) > MAX_BYTES:
             raise InvalidInputError(f"{path} has {size} bytes; an image may have at most {MAX_BYTES}")
@@ -140,22 +141,19 @@ def load(source: Path, size: tuple[int, int]) -> tuple[Pixels, list[str | None]]
     return np.stack(rows), labels
 
 
-def _read_parquet(path: Path) -> Iterator[Encoded]:
-    """Hugging Face's layout: `image` = struct{bytes, path}, and `label` where there is one."""
-    from pyarrow import parquet  # an extra: a gateway has no need of it
-
+def _read_table(path: Path) -> Iterator[Encoded]:
+    row = 0
     try:
-        file = parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        if "image" not in names:
-            raise InvalidInputError(f"{path} has no column 'image'; it has {', '.join(names)}")
-        columns = ["image", "label"] if "label" in names else ["image"]
-        row = 0
-        for batch in file.iter_batches(batch_size=512, columns=columns):
+        for batch in read_batches(path):
+            column = batch.schema.names[0]
             for item in batch.to_pylist():
-                content = item["image"]["bytes"] if isinstance(item["image"], dict) else item["image"]
+                content = item[column]["bytes"] if isinstance(item[column], dict) else item[column]
+                if not isinstance(content, bytes):
+                    raise InvalidInputError(
+                        f"{path} row {row} holds no image bytes, or only a path; write the table with the bytes"
+                    )
                 label = item.get("label")
                 yield Encoded(f"{path.name} row {row}", content, None if label is None else str(label))
                 row += 1
-    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        raise InvalidInputError(f"{path} is not a Parquet file that can be read ({error})") from None
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own errors are among these
+        raise InvalidInputError(f"{path} is not a table of images that can be read ({error})") from None

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from evaluation.datasets.image_set import ImageSet, image_set
-from evaluation.datasets.parquet import parquet_files, read_parquet
+from evaluation.datasets.parquet import parquet_files, read_tables
 from guard.errors import InvalidInputError
 from guard.types import Ints
 
@@ -43,7 +43,7 @@ class Dataset(ABC):
             raise InvalidInputError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}")
         # A set without the other split may lie in one file; the first split is what that file holds.
         if files := parquet_files(data, self.name, split, only=split == self.splits[0]):
-            found = read_parquet(files)
+            found = read_tables(files)
             whole = image_set(self.name, split, found.images, found.labels, classes=found.classes)
             return whole.grouped(self.groups_of(found.paths))
         for root in (*(data / folder for folder in self.folders), data):

@@ -1,4 +1,4 @@
-"""Images in Parquet, as the Hugging Face hub lays them out: `image` = struct{bytes, path}, `label`, class names in the schema."""
+"""Images in tables, as the Hugging Face hub lays them out (see `guard.tables`), class names in the schema."""
 
 import json
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from guard.errors import InvalidInputError
+from guard.tables import columns_of, read_whole
 from guard.types import Ints
-
-_IMAGE_COLUMNS = ("image", "img")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a Parquet file holds: n encoded images, (n,) labels (-1 without the column), the class names, n original paths."""
+    """What a table holds: n encoded images, (n,) labels (-1 without the column), the class names, n original paths."""
 
     images: Rows
     labels: Ints
@@ -46,26 +45,23 @@ def parquet_files(data: Path, name: str, split: str, *, only: bool) -> list[Path
     return sorted(data.glob(f"{name}-{split}-*-of-*.parquet"))
 
 
-def read_parquet(files: list[Path]) -> Contents:
+def read_tables(files: list[Path]) -> Contents:
     """Return what the shards of one set hold, in order; InvalidInputError if one cannot be read or has no image column."""
     import pyarrow as pa  # an extra, see pyproject: a gateway has no need of it
     from pyarrow import compute
-    from pyarrow import parquet as pq
 
     try:
-        table = pa.concat_tables([pq.read_table(path) for path in files])
-        names = table.schema.names
-        if not (found := [c for c in _IMAGE_COLUMNS if c in names]):
-            raise InvalidInputError(f"{files[0]} has no column 'image'; it has {', '.join(names)}")
-        column = table.column(found[0])
+        table = pa.concat_tables([read_whole(path) for path in files])
+        image, *label = columns_of(files[0], table.schema.names)
+        column = table.column(image)
         if pa.types.is_struct(column.type):
             content, paths = (compute.struct_field(column, part) for part in ("bytes", "path"))
         else:
             content, paths = column, pa.nulls(len(column), pa.string())
-        labels = table.column("label").to_numpy() if "label" in names else np.full(len(table), -1)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's own errors are among these
-        raise InvalidInputError(f"{files[0]} is not a Parquet file of images that can be read ({error})") from None
-    labels = np.asarray(labels, np.int64)
+        given = compute.fill_null(compute.cast(table.column("label"), pa.int64()), -1).to_numpy() if label else None
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own errors are among these
+        raise InvalidInputError(f"{files[0]} is not a table of images that can be read ({error})") from None
+    labels = np.full(len(table), -1, np.int64) if given is None else given
     classes = class_names(table.schema.metadata) or tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))
     return Contents(Rows(content), labels, classes, tuple(path or "" for path in paths.to_pylist()))
 

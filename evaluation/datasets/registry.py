@@ -13,6 +13,7 @@ DATASETS: Registry[Dataset] = Registry(
         "cubs200": "evaluation.datasets.cubs200:Cubs200",
         "diabetic5": "evaluation.datasets.diabetic5:Diabetic5",
         "gtsrb": "evaluation.datasets.gtsrb:Gtsrb",
+        "hugging-face": "evaluation.datasets.hugging_face:HuggingFace",
         "image-folder": "evaluation.datasets.image_folder:ImageFolder",
         "imagenet": "evaluation.datasets.imagenet:ImageNet",
         "imagenet-samples-1000": "evaluation.datasets.imagenet_samples:ImageNetSamples",

@@ -66,7 +66,7 @@ def test_bad_sources_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="neither a folder"):
         find(tmp_path / "none")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(InvalidInputError, match="not a Parquet file"):
+    with pytest.raises(InvalidInputError, match="not a table of images"):
         list(read(tmp_path / "x.parquet"))
     pq.write_table(pa.table({"picture": [1]}), tmp_path / "y.parquet")
     with pytest.raises(InvalidInputError, match="no column 'image'; it has picture"):

@@ -74,7 +74,7 @@ def test_row_without_bytes_is_named_when_it_is_decoded(tmp_path: Path) -> None:
 
 def test_what_is_no_parquet_file_of_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar10-train.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(InvalidInputError, match="not a Parquet file of images"):
+    with pytest.raises(InvalidInputError, match="not a table of images"):
         load("cifar10", tmp_path)
     pq.write_table(pa.table({"picture": [1]}), tmp_path / "cifar10-test.parquet")
     with pytest.raises(InvalidInputError, match="no column 'image'; it has picture"):
