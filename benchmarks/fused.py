@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from ratios import compare
 
 from evaluation.models import architecture, build
@@ -24,6 +23,7 @@ from guard.detectors.base import FitData
 from guard.detectors.energy import Energy
 from guard.detectors.head import Head, HeadBuilder
 from guard.detectors.msp import Msp
+from guard.quiet_runtime import ort
 
 CASES = [
     ("cnn-wide", 32, 1),

@@ -16,13 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnxruntime as ort
 from ratios import compare
 
 from grpc_api.client import GuardClient
 from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Provenance, load_bundle, write_bundle
 from guard.calibration import Threshold
 from guard.preprocess import image_size, to_inputs
+from guard.quiet_runtime import ort
 from knockguard.gateway_process import gateway
 
 SECONDS = 1.0

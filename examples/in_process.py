@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from guard.bundle import load_bundle
 from guard.guard import Decision, Guard
 from guard.images import decode
 from guard.policies.observe import Observe
 from guard.preprocess import framed, image_size, to_inputs
+from guard.quiet_runtime import ort
 from guard.types import ApplyTo, Pixels
 
 
@@ -23,7 +23,7 @@ class GuardedModel:
     def __init__(self, folder: Path) -> None:
         bundle = load_bundle(folder)
         self.manifest = bundle.manifest
-        self._session = onnxruntime.InferenceSession(bundle.model, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(bundle.model, providers=["CPUExecutionProvider"])
         # Another policy, such as Shuffle(), takes `secret=Secret.read(path)`.
         self._guard = Guard(bundle.manifest, Observe(), apply_to=ApplyTo.FLAGGED)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import onnxruntime as ort
 
 from guard.errors import ConfigError, GraphError
+from guard.quiet_runtime import ort
 from guard.registry import nearest
 from guard.types import Array, Floats, Reporter
 

@@ -196,8 +196,6 @@ def main() -> None:
     # Before PyTorch loads OpenMP: threads that wait by spinning slow each other down tenfold when anything else wants the cores
     # (measured on two: 6.4 s became 0.7 s beside other work, and alone nothing was lost).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Before ONNX Runtime is imported: from 1.29 on it tells its makers of every model it loads, and heeds nothing but this.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGTERM, _interrupt)  # so that a service manager's stop leaves no process and no half file either
     try:
         app()

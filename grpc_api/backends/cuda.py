@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import onnxruntime as ort
+from guard.quiet_runtime import ort
 
 PROVIDER = "CUDAExecutionProvider"
 

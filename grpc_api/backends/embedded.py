@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import onnxruntime as ort
 
 from grpc_api.backends.base import Backend
 from grpc_api.backends.cuda import PROVIDER as CUDA
@@ -11,6 +10,7 @@ from grpc_api.backends.cuda import why_not_cuda
 from grpc_api.cores import n_cores
 from guard.bundle import Bundle, Manifest
 from guard.errors import BackendError, BundleError, ConfigError
+from guard.quiet_runtime import ort
 from guard.types import Floats
 
 CPU = "CPUExecutionProvider"
