@@ -52,18 +52,28 @@ class _Fused:
 
     def _pooled(self, taps: Taps, taken: Mapping[str, str]) -> dict[str, str]:
         """Return tap name -> tensor as heads read it."""
-        write, features = self._write, {}
+        features = {}
         if taps.probabilities is not None:
-            features[PROBABILITIES] = taken.get(taps.probabilities, taps.probabilities)
+            features[PROBABILITIES] = self._row(taps, taps.probabilities, taken)
         if taps.logits is not None:
-            features[LOGITS] = taken.get(taps.logits, taps.logits)
-            features.setdefault(PROBABILITIES, write.node("Softmax", features[LOGITS], axis=-1))
+            features[LOGITS] = self._row(taps, taps.logits, taken)
+            features.setdefault(PROBABILITIES, self._write.node("Softmax", features[LOGITS], axis=-1))
         if taps.penultimate is not None:
-            features[PENULTIMATE] = taken.get(taps.penultimate, taps.penultimate)
+            features[PENULTIMATE] = self._row(taps, taps.penultimate, taken)
         for stage, tensor in taps.stages.items():
             _, _, height, width = taps.shapes[tensor]
-            features[stage] = pool(write, taken.get(tensor, tensor), side=min(height or 1, width or 1))
+            whole = self._float32(taps, tensor, taken)
+            features[stage] = pool(self._write, whole, side=min(height or 1, width or 1))
         return features
+
+    def _row(self, taps: Taps, tensor: str, taken: Mapping[str, str]) -> str:
+        """Return the tensor as (n, d): a victim that ends in a convolution keeps its classes as (n, k, 1, 1)."""
+        name = self._float32(taps, tensor, taken)
+        return name if len(taps.shapes[tensor]) == 2 else self._write.node("Flatten", name, axis=1)
+
+    def _float32(self, taps: Taps, tensor: str, taken: Mapping[str, str]) -> str:
+        name = taken.get(tensor, tensor)
+        return self._write.node("Cast", name, to=TensorProto.FLOAT) if tensor in taps.casts else name
 
     def scores(self, heads: Mapping[str, Head]) -> str:
         """Lower every head and return the (n, m) tensor of their scores."""

@@ -16,6 +16,7 @@ from guard.onnx_wire import external_files
 
 MIN_OPSET = 13
 MAX_BYTES = (2 << 30) - 1  # protobuf's limit for one message
+Shape = tuple[int | None, ...]  # None: free
 _BATCH = "n"
 _ROWS_AGREE = 1e-3  # of the largest value; float32 sums are taken in another order in another batch
 
@@ -34,6 +35,16 @@ def load_graph(path: Path) -> ModelProto:
     GraphError if the file is missing, empty, cut short, larger than 2 GiB, no ONNX model, older than opset 13 or newer than the
     installed `onnx`, keeps weights outside its folder, has another input than one float32 image, or mixes the rows of a batch.
     """
+    model = read_graph(path)
+    image = input_of(model)
+    _free_batch(model)
+    model = infer_shapes(model)
+    _check_rows(model, image)
+    return model
+
+
+def read_graph(path: Path) -> ModelProto:
+    """Return the model as its author wrote it, weights inside and functions written out; GraphError as `load_graph`'s."""
     model = _parse(path)
     inline_external(model, path.parent, max_bytes=MAX_BYTES)
     try:
@@ -42,13 +53,7 @@ def load_graph(path: Path) -> ModelProto:
     except BundleError as error:
         raise GraphError(f"{path.name}: {error}") from None
     opset_of(model)
-    if model.functions:
-        model = inliner.inline_local_functions(model)
-    image = input_of(model)
-    _free_batch(model)
-    model = infer_shapes(model)
-    _check_rows(model, image)
-    return model
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def graph_bytes(model: ModelProto) -> bytes:
@@ -96,7 +101,7 @@ def input_shape(model: ModelProto) -> tuple[int, int, int]:
     return input_of(model).shape
 
 
-def tensor_shape(info: ValueInfoProto) -> tuple[int | None, ...] | None:
+def tensor_shape(info: ValueInfoProto) -> Shape | None:
     """Return the dimensions of a tensor, None for each that is free, or None if not even their count is known."""
     kind = info.type.tensor_type
     if not kind.HasField("shape"):
@@ -146,15 +151,15 @@ def _free_batch(model: ModelProto) -> None:
         if (shape := tensor_shape(output)) and shape[0] == fixed:
             output.type.tensor_type.shape.dim[0].dim_param = _BATCH
     constants = weights | {n.output[0]: n.attribute[0].t for n in model.graph.node if n.op_type == "Constant" and n.attribute}
-    carried = _from_image(model, image.name)
+    carried = from_image(model)
     for index, node in enumerate(model.graph.node):
         if node.op_type == "Reshape" and node.input[0] in carried and node.input[1] in constants:
             _free_reshape(model, node, numpy_helper.to_array(constants[node.input[1]]).copy(), fixed, index)
 
 
-def _from_image(model: ModelProto, image: str) -> set[str]:
-    """Return the tensors that depend on the image's values."""
-    carried = {image}
+def from_image(model: ModelProto) -> set[str]:
+    """Return the tensors that depend on the image's values, the image among them."""
+    carried = {input_of(model).name}
     for node in model.graph.node:
         if node.op_type not in ("Shape", "Size") and carried & reads(node):
             carried.update(node.output)
@@ -187,9 +192,8 @@ def _check_rows(model: ModelProto, image: ImageInput) -> None:
         raise GraphError(f"the graph's batch size is fixed; export it with a dynamic batch dimension ({error})") from None
     for name in outputs:
         a, b = alone[name], together[name]
-        if a.shape != b.shape or not np.allclose(
-            a, b, rtol=0, atol=_ROWS_AGREE * float(np.abs(a).max(initial=1e-6)), equal_nan=True
-        ):
+        scale = float(np.abs(a[np.isfinite(a)]).max(initial=1e-6))
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=_ROWS_AGREE * scale, equal_nan=True):
             raise GraphError(
                 f"output {name!r} of an image changes with the other image in its batch; export the model in eval mode, "
                 "with a dynamic batch dimension"

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from onnx import ModelProto, NodeProto, TensorProto
 
-from exporters.graph import infer_shapes, opset_of, tensor_shape
+from exporters.answers import Graph, find_answer
+from exporters.graph import Shape, from_image, infer_shapes, opset_of, tensor_shape
 from exporters.stages import find_stages
 from guard.errors import GraphError
 from guard.registry import nearest
@@ -16,7 +18,7 @@ _ANSWERS = ("logits", "probabilities")
 # What may stand between the last dense layer and the answer without making new features.
 _PASSES = frozenset({"Add", "Sub", "Mul", "Div", "Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout"})
 
-Shape = tuple[int | None, ...]
+_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Taps:
     """Tensor names of a victim's graph. At least one of `logits` and `probabilities`, both (n, n_classes), is there.
 
     `penultimate` is (n, d), the last dense layer's input. `stages` maps stage1, stage2, ... to (n, c, h, w) tensors, shallow to
-    deep. `shapes` holds each tensor's shape, None where it is free.
+    deep. `shapes` holds each tensor's shape, None where it is free; `casts` those tensors that are not float32. `answer` is what
+    the victim says itself and is held to: its probabilities where it has them, else its logits (up to a constant a row).
     """
 
     logits: str | None
@@ -32,11 +35,13 @@ class Taps:
     penultimate: str | None
     stages: Mapping[str, str]
     shapes: Mapping[str, Shape]
+    answer: str
+    casts: frozenset[str] = frozenset()
 
     @property
     def n_classes(self) -> int:
         """How many classes the victim knows."""
-        return int(self.shapes[self.probabilities or self.logits or ""][1] or 0)
+        return prod(d or 0 for d in self.shapes[self.probabilities or self.logits or ""][1:])
 
     def describe(self) -> list[str]:
         """Return a line for each tap: its name, its shape, its tensor."""
@@ -51,18 +56,21 @@ class Taps:
 def find_taps(model: ModelProto, *, override: Mapping[str, str] | None = None) -> Taps:
     """Return the taps of a graph; `override` maps logits, probabilities, penultimate or stage<i> to tensors of it.
 
-    A graph that ends in Softmax gives both answers; an end that is not is taken for logits unless overridden as probabilities.
+    A graph that ends in Softmax gives both answers; any other end is taken for logits unless overridden as probabilities.
     Stages named by `override` replace all that would be found. GraphError if a name is unknown, a tensor does not fit its tap, or
     no output can be the answer.
     """
     opset_of(model)
     model = infer_shapes(model)
-    shapes = _shapes(model)
+    shapes, casts = _shapes(model)
     given = dict(override or {})
     _check_names(given, shapes)
     producers = {output: node for node in model.graph.node for output in node.output}
-    logits, probabilities = _answer(model, given, producers, shapes)
-    end = logits or probabilities or ""
+    answer = find_answer(Graph(model, producers, shapes), logits=given.get("logits"), probabilities=given.get("probabilities"))
+    for name, tensor in (("logits", answer.logits), ("probabilities", answer.probabilities)):
+        if tensor is not None:
+            _check_answer(name, tensor, shapes)
+    end = answer.logits or answer.probabilities or ""
 
     penultimate = given.get("penultimate") or _dense_input(end, producers, shapes)
     declared = {o.name: o.name for o in model.graph.output if STAGE.fullmatch(o.name) and len(shapes.get(o.name, ())) == 4}
@@ -73,25 +81,36 @@ def find_taps(model: ModelProto, *, override: Mapping[str, str] | None = None) -
         _check_stage(name, tensor, shapes)
     if penultimate is not None:
         _check_rank_two("penultimate", penultimate, shapes)
-    taps = Taps(logits, probabilities, penultimate, stages, {})
-    used = [t for t in (logits, probabilities, penultimate, *stages.values()) if t is not None]
-    return Taps(taps.logits, taps.probabilities, taps.penultimate, taps.stages, {t: shapes[t] for t in used})
+    used = {t for t in (answer.logits, answer.probabilities, penultimate, *stages.values()) if t is not None}
+    return Taps(
+        answer.logits,
+        answer.probabilities,
+        penultimate,
+        stages,
+        {t: shapes[t] for t in sorted(used)},
+        answer.output,
+        casts & used,
+    )
 
 
-def _shapes(model: ModelProto) -> dict[str, Shape]:
-    """Return the shape of every float tensor that the graph computes, where its rank is known."""
+def _shapes(model: ModelProto) -> tuple[dict[str, Shape], frozenset[str]]:
+    """Return the shape of every float tensor made of the image, where its rank is known, and which of them are not float32."""
     found: dict[str, Shape] = {}
+    casts = set()
     weights = {i.name: tuple(i.dims) for i in model.graph.initializer}
+    carried = from_image(model)
     for info in (*model.graph.value_info, *model.graph.output):
-        shape = tensor_shape(info)
-        if shape is not None and info.name not in weights and info.type.tensor_type.elem_type == TensorProto.FLOAT:
+        shape, kind = tensor_shape(info), info.type.tensor_type.elem_type
+        if shape is not None and info.name in carried and kind in _FLOATS:
             found[info.name] = shape
+            if kind != TensorProto.FLOAT:
+                casts.add(info.name)
     # A Reshape to a computed shape hides the width of what it gives; the weight of the Gemm behind it tells.
     for node in model.graph.node:
         if node.op_type == "Gemm" and node.input[1] in weights and not all(found.get(node.input[0], (None, None))[1:]):
             transposed = next((a.i for a in node.attribute if a.name == "transB"), 0)
             found[node.input[0]] = (None, weights[node.input[1]][1 if transposed else 0])
-    return found
+    return found, frozenset(casts)
 
 
 def _check_names(given: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
@@ -99,58 +118,7 @@ def _check_names(given: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
         if name not in (*_ANSWERS, "penultimate") and not STAGE.fullmatch(name):
             raise GraphError(f"no tap is called {name!r}{nearest(name, (*_ANSWERS, 'penultimate', 'stage1', 'stage2'))}")
         if tensor not in shapes:
-            raise GraphError(f"{name}: the graph computes no float32 tensor {tensor!r}{_nearest_tensor(tensor, shapes)}")
-
-
-def _answer(
-    model: ModelProto, given: Mapping[str, str], producers: Mapping[str, NodeProto], shapes: Mapping[str, Shape]
-) -> tuple[str | None, str | None]:
-    """Return (logits, probabilities)."""
-    logits, probabilities = given.get("logits"), given.get("probabilities")
-    if logits is None and probabilities is None:
-        probabilities, logits = _ends(model, producers, shapes)
-    if probabilities is not None and logits is None:
-        node = _behind(probabilities, producers)
-        logits = node.input[0] if _is_softmax(node, "Softmax") and node is not None else None
-    for name, tensor in (("logits", logits), ("probabilities", probabilities)):
-        if tensor is not None:
-            _check_rank_two(name, tensor, shapes)
-    return logits, probabilities
-
-
-def _ends(model: ModelProto, producers: Mapping[str, NodeProto], shapes: Mapping[str, Shape]) -> tuple[str | None, str | None]:
-    """Return (probabilities, logits), one of them None, from the graph's own outputs."""
-    outputs = [o.name for o in model.graph.output]
-    if "scores" in outputs:
-        raise GraphError("the graph has an output 'scores': it is protected already; give the victim's own model")
-    candidates = [o for o in outputs if len(shapes.get(o, ())) == 2]
-    named = [o for o in ("probabilities", "logits") if o in candidates]
-    features = [o for o in candidates if o == "penultimate"]
-    rest = [o for o in candidates if o not in features]
-    if not named and len(rest) != 1:
-        found = ", ".join(repr(o) for o in outputs)
-        raise GraphError(
-            f"the answer is not clear among the outputs {found}; say which is 'logits' or 'probabilities', (n, classes)"
-        )
-    end = named[0] if named else rest[0]
-    node = _behind(end, producers)
-    if _is_softmax(node, "Softmax") or end == "probabilities":
-        return end, None
-    if node is not None and _is_softmax(node, "LogSoftmax"):
-        return None, node.input[0]  # its softmax is the same, and its energy says something
-    return None, end
-
-
-def _behind(tensor: str, producers: Mapping[str, NodeProto]) -> NodeProto | None:
-    """Return the node that makes a tensor, past those that only pass it on."""
-    node = producers.get(tensor)
-    while node is not None and node.op_type == "Identity":
-        node = producers.get(node.input[0])
-    return node
-
-
-def _is_softmax(node: NodeProto | None, op: str) -> bool:
-    return node is not None and node.op_type == op and next((a.i for a in node.attribute if a.name == "axis"), -1) in (-1, 1)
+            raise GraphError(f"{name}: the graph computes no float tensor {tensor!r}{_nearest_tensor(tensor, shapes)}")
 
 
 def _dense_input(end: str, producers: Mapping[str, NodeProto], shapes: Mapping[str, Shape]) -> str | None:
@@ -164,6 +132,14 @@ def _dense_input(end: str, producers: Mapping[str, NodeProto], shapes: Mapping[s
             return None
         node = producers.get(computed[0]) if len(computed) == 1 else None
     return None
+
+
+def _check_answer(name: str, tensor: str, shapes: Mapping[str, Shape]) -> None:
+    row = shapes[tensor][1:]
+    if None in row or prod(d or 0 for d in row) != max((d or 0 for d in row), default=0) or len(shapes[tensor]) < 2:
+        raise GraphError(f"{name}: tensor {tensor!r} has shape {shapes[tensor]}; it must be (n, classes), so name another")
+    if prod(d or 0 for d in row) < 2:
+        raise GraphError(f"{name}: tensor {tensor!r} has {prod(d or 0 for d in row)} classes; a classifier has at least 2")
 
 
 def _check_rank_two(name: str, tensor: str, shapes: Mapping[str, Shape]) -> None:

@@ -150,7 +150,7 @@ class Demo:
             out_test=images.pool,
         )
         plan = Plan(SPEC, MODEL, ZONES, target_fpr=self.scale.target_fpr)
-        protected = protect(graph, find_taps(graph), material, plan, progress=progress)
+        protected = protect(graph, find_taps(graph), material, plan, original=victim.onnx, progress=progress)
         protected.write(self.folder / "bundle", force=True)
         return protected
 

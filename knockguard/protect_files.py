@@ -80,7 +80,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     with stages.stage("matching both sides"):
         material = match(inside, outside, size=size, seed=options.seed)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
-        protected = protect(victim, taps, material, plan, progress=progress)
+        protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = low_level_rates(material, target_fpr=options.target_fpr)
     protected.write(options.out, force=options.force)
 

@@ -132,13 +132,6 @@ def test_softmax_at_the_end_gives_logits_as_well(ending, end, images):
     assert features["penultimate"].shape == (7, 6)
 
 
-def test_other_end_is_logits_unless_the_caller_says_otherwise(ending):
-    model, taps = ending(nn.Sigmoid())
-    assert (taps.probabilities, taps.penultimate) == (None, None)
-    told = find_taps(model, override={"probabilities": taps.logits})
-    assert (told.logits, told.probabilities) == (None, taps.logits)
-
-
 def test_scaling_after_the_dense_layer_does_not_hide_it(ending):
     class Scale(nn.Module):
         def forward(self, x):
@@ -171,8 +164,8 @@ def test_override_replaces_the_stages(plain):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"stage1": "relu_44"}, "stage1: the graph computes no float32 tensor 'relu_44'; did you mean 'relu_4'"),
-        ({"stage1": "fc.weight"}, "stage1: the graph computes no float32 tensor 'fc.weight'"),
+        ({"stage1": "relu_44"}, "stage1: the graph computes no float tensor 'relu_44'; did you mean 'relu_4'"),
+        ({"stage1": "fc.weight"}, "stage1: the graph computes no float tensor 'fc.weight'"),
         ({"logit": "linear"}, "no tap is called 'logit'; did you mean 'logits'"),
         ({"stage0": "relu_4"}, "no tap is called 'stage0'"),
         ({"stage1": "linear"}, r"stage1: tensor 'linear' has shape .*; it must be \(n, c, h, w\)"),

@@ -158,7 +158,7 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "labels": ([*GOOD, "--labels", "{wrong}/two.txt"], 2, ["two.txt has 2 lines and the model has 3 classes"]),
     "labels gone": ([*GOOD, "--labels", "{wrong}/gone.txt"], 2, ["cannot read --labels", "gone.txt"]),
     "stage form": ([*GOOD, "--stage", "stage1"], 2, ["--stage 'stage1'", "NAME=TENSOR"]),
-    "stage tensor": ([*GOOD, "--stage", "stage1=stag4"], 3, ["no float32 tensor 'stag4'", "did you mean 'stage4'"]),
+    "stage tensor": ([*GOOD, "--stage", "stage1=stag4"], 3, ["no float tensor 'stag4'", "did you mean 'stage4'"]),
     "stage name": ([*GOOD, "--stage", "stag1=stage4"], 3, ["no tap is called 'stag1'", "did you mean 'stage1'"]),
     "scale": ([*GOOD, "--scale", "imagnet"], 2, ["--scale 'imagnet'", "did you mean 'imagenet'"]),
     "name": ([*GOOD, "--name", "my model"], 2, ["name is 'my model'", "--name"]),

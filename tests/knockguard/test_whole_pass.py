@@ -45,7 +45,8 @@ def material() -> Material:
 @pytest.fixture(scope="session")
 def protected(miniature: Miniature, material: Material) -> Protected:
     graph = load_graph(miniature.onnx)
-    return protect(graph, find_taps(graph), material, Plan(SPEC, "discs", COLOURS), progress=quiet)
+    plan = Plan(SPEC, "discs", COLOURS)
+    return protect(graph, find_taps(graph), material, plan, original=miniature.onnx, progress=quiet)
 
 
 @pytest.fixture(scope="session")
