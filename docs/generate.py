@@ -4,14 +4,19 @@ A new detector, policy or attack is a file and a row; this command is what puts 
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.registry import ATTACKS
+from grpc_api.settings import GatewaySettings
 from guard.detectors.registry import DETECTORS
 from guard.policies.registry import POLICIES
 from guard.registry import Registry
@@ -51,7 +56,37 @@ def _plain_rows(family: Registry[Any]) -> list[Sequence[str]]:
     return [(f"`{name}`", summary(family.get(name)), options(family.get(name))) for name in family]
 
 
-PAGES: dict[str, Callable[[], str]] = {"detectors.md": detectors, "policies.md": policies, "attacks.md": attacks}
+def settings() -> str:
+    """Return the table of a gateway's settings, section by section."""
+    head = ("key", "default", "meaning")
+    return "\n".join(f"{heading}\n\n{table(head, rows)}" for heading, rows in _sections(GatewaySettings, ""))
+
+
+def _sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, list[Sequence[str]]]]:
+    """Yield the heading and rows of a settings model, its own keys before its sections."""
+    nested = {key: item.annotation for key, item in model.model_fields.items() if _is_section(item.annotation)}
+    heading = f"`[{name}]`: {summary(model).partition(': ')[2]}" if name else "At the top of the file:"
+    own = [(key, item) for key, item in model.model_fields.items() if key not in nested]
+    yield heading, [(f"`{key}`", _default(item), item.description or "") for key, item in own]
+    for key, kind in nested.items():
+        yield from _sections(kind, f"{name}.{key}".lstrip("."))
+
+
+def _is_section(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _default(item: FieldInfo) -> str:
+    """Return a default as a TOML file has it."""
+    return "-" if item.is_required() or item.default is None else f"`{json.dumps(item.default)}`"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "detectors.md": detectors,
+    "policies.md": policies,
+    "attacks.md": attacks,
+    "settings.md": settings,
+}
 
 
 def summary(kind: type) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from grpc_api.converters import Tensor
 from grpc_api.cores import n_cores
+from grpc_api.settings import ImageSettings
 from guard.bundle import InputSpec
 from guard.errors import DeadlineError, InvalidInputError, QuotaExceededError
 from guard.images import decode, n_pixels
@@ -31,6 +32,16 @@ class ImageLimits:
     max_pixels: int = 16_000_000
     max_request_pixels: int = 64_000_000
     max_waiting: int = 1024
+
+    @classmethod
+    def of(cls, settings: ImageSettings, *, max_waiting: int) -> "ImageLimits":
+        """Return the limits that a gateway was told."""
+        return cls(
+            max_bytes=settings.max_mib << 20,
+            max_pixels=int(settings.max_megapixels * 1e6),
+            max_request_pixels=int(settings.max_request_megapixels * 1e6),
+            max_waiting=max_waiting,
+        )
 
 
 class ImageDecoder:
@@ -73,7 +84,8 @@ class ImageDecoder:
             raise DeadlineError("the deadline passed while images were decoded; allow more time or send fewer at once") from None
         finally:
             self._waiting -= len(files)
-        return Tensor(tensor.name, "UINT8", pixels if spec.layout == "NHWC" else np.moveaxis(pixels, 3, 1))
+        values: Array = pixels if spec.layout == "NHWC" else np.moveaxis(pixels, 3, 1)
+        return Tensor(tensor.name, "UINT8", values.shape, lambda: values)
 
     async def _pixels(self, files: Sequence[bytes], name: str, size: tuple[int, int]) -> Pixels:
         loop = asyncio.get_running_loop()
@@ -108,16 +120,16 @@ class ImageDecoder:
 
 def _files(tensor: Tensor, spec: InputSpec, *, max_rows: int) -> list[bytes]:
     """Return the n files of a tensor of shape [n] or [n, 1]."""
-    values: Array = tensor.values
+    shape = tensor.shape
     channels = spec.shape[0] if spec.layout == "NCHW" else spec.shape[2]
     if channels != 3:
         raise InvalidInputError(f"the model takes {channels} channels and an encoded image has 3; send UINT8 or FP32")
-    if values.ndim not in (1, 2) or values.shape[1:] not in ((), (1,)):
+    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         raise InvalidInputError(
-            f"input {tensor.name!r} has shape {list(values.shape)}; BYTES are encoded images and must have shape [-1] or [-1, 1]"
+            f"input {tensor.name!r} has shape {list(shape)}; BYTES are encoded images and must have shape [-1] or [-1, 1]"
         )
-    if len(values) > max_rows:
+    if shape[0] > max_rows:
         raise InvalidInputError(
-            f"{len(values)} rows in one request; at most {max_rows} are answered at once, so send several requests"
+            f"{shape[0]} rows in one request; at most {max_rows} are answered at once, so send several requests"
         )
-    return list(values.ravel())
+    return list(tensor.read().ravel())

@@ -10,11 +10,13 @@ import grpc
 import structlog
 
 from grpc_api.identity import CALLER, Identity
+from grpc_api.repeats import Repeats
 from grpc_api.statuses import OURS, retry_metadata, status_of, told
 from grpc_api.telemetry import UNARY, Metrics
-from guard.errors import KnockguardError, QuotaExceededError, UnauthenticatedError
+from guard.errors import KnockguardError, QuotaExceededError, UnauthenticatedError, UnavailableError
 
 log = structlog.get_logger()
+_MAX_REASON = 300  # characters
 
 # Texts, since these classes take their parameters in the stubs alone.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -24,11 +26,15 @@ Call: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
 
 
 class Unary(grpc.aio.ServerInterceptor):
-    """Wraps unary calls; streams (reflection, health watching) pass."""
+    """Wraps unary calls, refusals of them included; streams (reflection, health watching) pass."""
 
     async def intercept_service(self, continuation: "Continuation", details: grpc.HandlerCallDetails) -> "Handler | None":
         handler = await continuation(details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None:
+            return None
+        if handler.stream_unary is not None:  # see `refusal`: no service here takes a stream of requests
+            return grpc.stream_unary_rpc_method_handler(self.around(cast("Call", handler.stream_unary), details.method))
+        if handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
             self.around(cast("Call", handler.unary_unary), details.method),
@@ -68,7 +74,13 @@ class CountCalls(Unary):
 
 
 class Statuses(Unary):
-    """Our errors become their statuses; anything else INTERNAL with an id that the log explains."""
+    """Our errors become their statuses; anything else INTERNAL with an id that the log explains.
+
+    That something is not there (the model, a store, an upstream) is logged here too, once in a while for each cause.
+    """
+
+    def __init__(self) -> None:
+        self._repeats = Repeats()
 
     def around(self, inner: "Call", method: str) -> "Call":
         async def call(request: Any, context: "Context") -> Any:
@@ -79,6 +91,8 @@ class Statuses(Unary):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
+                if isinstance(error, UnavailableError):
+                    self._log(error, method)
                 if isinstance(error, KnockguardError) and not isinstance(error, OURS):
                     await context.abort(status_of(error), told(error))
                 incident = secrets.token_hex(6)
@@ -86,6 +100,20 @@ class Statuses(Unary):
                 await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}; the server's log has more")
 
         return call
+
+    def _log(self, error: UnavailableError, method: str) -> None:
+        cause = error.__cause__
+        reason = "" if cause is None else f"{type(cause).__name__}: {cause}".partition("\n")[0][:_MAX_REASON]
+        untold = self._repeats.untold(f"{type(error).__name__} {reason}")
+        if untold is not None:
+            log.error(
+                "dependency_failed",
+                kind=type(error).__name__,
+                message=told(error),
+                reason=reason,
+                method=method,
+                since_last_told=untold,
+            )
 
 
 class Authenticate(grpc.aio.ServerInterceptor):
@@ -101,26 +129,26 @@ class Authenticate(grpc.aio.ServerInterceptor):
             # The handler runs in this task, and sees what is set here.
             CALLER.set(self._identity.caller(details.invocation_metadata or ()))
         except UnauthenticatedError as error:
-            return _refusal(error, await continuation(details))
+            return refusal(error, await continuation(details))
         return await continuation(details)
 
 
-def _refusal(error: UnauthenticatedError, handler: "Handler | None") -> "Handler | None":
-    """Return a handler of the same kind that refuses.
+def refusal(error: KnockguardError, handler: "Handler | None") -> "Handler | None":
+    """Return a handler that refuses, in place of one that a call would have met.
 
-    A method that does not exist stays so: else whoever has no key could invent names without end, and each is a metric's label.
+    It takes a stream of requests for a single one, so that gRPC does not receive the message first, which may be large. A method
+    that does not exist stays so: else whoever has no key could invent names without end, and each is a metric's label.
     """
 
     async def refuse(_request: Any, context: "Context") -> Any:
-        await context.abort(status_of(error), told(error))
+        trailers = retry_metadata(error) if isinstance(error, QuotaExceededError) else ()
+        await context.abort(status_of(error), told(error), trailers)
 
     if handler is None:
         return None
-    if handler.stream_stream is not None:
+    if handler.stream_stream is not None or handler.unary_stream is not None:
         return grpc.stream_stream_rpc_method_handler(refuse)
-    if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 def _name(context: "Context", error: BaseException) -> str:

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from tempfile import mkstemp
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import grpc
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from guard.errors import ConfigError
+from guard.whole import write_whole
+
+_MAX_READY_BYTES = 4096
 
 
 def is_loopback(host: str) -> bool:
@@ -73,22 +75,31 @@ class ReadyFile:
     """Tells the ports to whoever started us: there while queries are answered, and not a moment longer."""
 
     def __init__(self, path: Path | None) -> None:
-        """Remove what an earlier run left; ConfigError if the file could not be written later."""
+        """Remove what an earlier run left; ConfigError if the file is another's, or could not be written later."""
         self._path = path
-        if path is not None and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+        if path is None:
+            return
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
             raise ConfigError(f"cannot write --ready-file {path}; give the path of a file, in a folder that we may write to")
+        if path.exists() and not _is_ours(path):
+            raise ConfigError(f"--ready-file {path} exists and no gateway wrote it; remove it, or give another path")
         self.remove()
 
     def write(self, *, port: int, metrics_port: int) -> None:
         """Write the ports, whole or not at all: who waits for the file never reads half of it."""
-        if self._path is None:
-            return
-        handle, name = mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
-        with os.fdopen(handle, "w") as file:
-            json.dump({"port": port, "metrics_port": metrics_port}, file)
-        Path(name).replace(self._path)
+        if self._path is not None:
+            write_whole(self._path, json.dumps({"port": port, "metrics_port": metrics_port}).encode())
 
     def remove(self) -> None:
         """Take it away, if it is there."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            written = json.loads(file.read(_MAX_READY_BYTES))
+    except (OSError, ValueError):
+        return False
+    return isinstance(written, dict) and written.keys() == {"port", "metrics_port"}

@@ -15,6 +15,7 @@ from grpc_api.telemetry import Metrics, ModelMetrics
 from guard.bundle import Bundle, Manifest, load_bundle
 from guard.guard import Guard
 from guard.policies.registry import POLICIES
+from guard.rules import Rules
 from guard.secret import Secret
 from guard.settings import from_options
 from guard.types import ApplyTo
@@ -31,6 +32,7 @@ class Mode:
     policy: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     apply_to: ApplyTo | None = None
+    rules: Rules | None = None  # in place of all three
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,21 @@ def build_guard(manifest: Manifest, mode: Mode, secret: Secret | None) -> Guard:
     options = {**(manifest.policy.options if own else {}), **mode.options}
     policy = from_options(POLICIES.get(name), options, what=f"policy {name!r}")
     apply_to = mode.apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
-    return Guard(manifest, policy, apply_to=apply_to, secret=secret)
+    return Guard(manifest, policy, apply_to=apply_to, secret=secret, rules=mode.rules)
 
 
 class Loader:
     """Loads bundles as one gateway's settings say. `read` and `open` take seconds and may run in any thread."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
-        """ConfigError if the secret's file is not one."""
-        self.mode = Mode(settings.policy, settings.policy_options, settings.apply_to)
+        """ConfigError if the file of the secret, or of the rules, is not one."""
+        rules = None if settings.rules_file is None else Rules.read(settings.rules_file)
+        self.mode = Mode(settings.policy, settings.policy_options, settings.apply_to, rules)
         self._settings = settings
         self._metrics = metrics
         self._secret = None if settings.secret_file is None else Secret.read(settings.secret_file)
-        self._limits = Limits(settings.max_batch_rows, settings.max_delay_ms / 1000, settings.max_queue_rows)
+        limits = settings.limits
+        self._limits = Limits(limits.max_batch_rows, limits.max_delay_ms / 1000, limits.max_queue_rows)
 
     def read(self, source: Path) -> Bundle:
         """Return a bundle whose hash was checked; BundleError says what is wrong with it."""

@@ -31,8 +31,7 @@ class Pipeline:
         self._backend = backend
         self.guard = guard  # may be exchanged at any time: a batch keeps the one that it began with
         self.metrics = metrics
-        self._batcher: Batcher[Answered] = Batcher(self._work, limits)
-        metrics.watch_queue(lambda: self._batcher.queued_rows)
+        self._batcher: Batcher[Answered] = Batcher(self._work, limits, on_queue=metrics.queued)
 
     @property
     def provider(self) -> str:

@@ -12,6 +12,7 @@ from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from prometheus_client import CollectorRegistry
 
+from grpc_api.admission import Admission
 from grpc_api.encoded import ImageDecoder, ImageLimits
 from grpc_api.hosting import Hosting
 from grpc_api.identity import Anonymous, ApiKeys, Identity
@@ -22,6 +23,7 @@ from grpc_api.reflection import add_reflection
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
+from guard.errors import ConfigError
 
 log = structlog.get_logger()
 
@@ -39,11 +41,23 @@ def run_gateway(settings: GatewaySettings) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    identity: Identity = Anonymous() if settings.api_keys_file is None else ApiKeys.read(settings.api_keys_file)
-    if settings.api_keys_file is None and not is_loopback(settings.host):
-        log.warning("anybody_may_ask", host=settings.host, advice="clients are not told apart; give --api-keys FILE")
-    asyncio.run(Gateway(settings, identity).run())
+    asyncio.run(Gateway(settings, build_identity(settings)).run())
     return 0
+
+
+def build_identity(settings: GatewaySettings) -> Identity:
+    """Return what tells callers apart; ConfigError if anybody could ask from elsewhere and nobody said that this is meant."""
+    clients = settings.clients
+    if clients.api_keys_file is not None:
+        if clients.anonymous:
+            raise ConfigError("anonymous and api_keys_file contradict each other: give one of --anonymous and --api-keys FILE")
+        return ApiKeys.read(clients.api_keys_file)
+    if not clients.anonymous and not is_loopback(settings.host):
+        raise ConfigError(
+            f"anybody who reaches {settings.host} could ask; give --api-keys FILE to tell clients apart, or --anonymous if that "
+            "is meant"
+        )
+    return Anonymous()
 
 
 class Gateway:
@@ -59,16 +73,9 @@ class Gateway:
         settings, loop = self._settings, asyncio.get_running_loop()
         ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
-        images = ImageDecoder(
-            ImageLimits(
-                max_bytes=settings.max_image_mib << 20,
-                max_pixels=int(settings.max_image_megapixels * 1e6),
-                max_request_pixels=int(settings.max_request_megapixels * 1e6),
-                max_waiting=settings.max_queue_rows,
-            )
-        )
+        images = ImageDecoder(ImageLimits.of(settings.images, max_waiting=settings.limits.max_queue_rows))
         hosting = Hosting(settings.bundles, Loader(settings, metrics), metrics)
-        servicer = InferenceServicer(hosting, images, max_request_rows=settings.max_request_rows)
+        servicer = InferenceServicer(hosting, images, settings.limits)
         checks = health.HealthServicer()
         server = self._server(metrics)
         server.add_generic_rpc_handlers((servicer.handler(),))
@@ -99,9 +106,11 @@ class Gateway:
             images.close()
 
     def _server(self, metrics: Metrics) -> grpc.aio.Server:
-        n_bytes = self._settings.max_message_mib << 20
+        n_bytes = self._settings.limits.max_message_mib << 20
+        admission = Admission(self._settings.limits)
         return grpc.aio.server(
-            interceptors=(CountCalls(metrics), Statuses(), Authenticate(self._identity)),
+            interceptors=(CountCalls(metrics), Statuses(), Authenticate(self._identity), admission),
+            maximum_concurrent_rpcs=admission.ceiling,
             options=[
                 ("grpc.max_receive_message_length", n_bytes),
                 ("grpc.max_send_message_length", n_bytes),

@@ -1,64 +1,149 @@
-"""What a gateway is told: typed, frozen, checked once."""
+"""What a gateway is told, by flags and by a TOML file: typed, frozen, checked once. docs/generated/settings.md shows it."""
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
 from guard.types import ApplyTo
 
+MAX_FILE_BYTES = 1 << 20
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A file's own paths are relative to its folder, wherever the gateway is started from."""
+    return info.context / path if isinstance(info.context, Path) else path
+
+
+File = Annotated[Path, AfterValidator(_beside_the_file)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class GatewaySettings(BaseModel):
-    """Defaults are the safe ones: loopback, the bundle's own policy, bounded queue, messages and drain."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundles: Annotated[tuple[Path, ...], Field(min_length=1, max_length=64)]
-    host: str = "127.0.0.1"
-    port: Port = 8001
-    metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 8002
-    policy: str | None = None  # the bundle's own
-    policy_options: dict[str, float | int | str | bool] = {}
-    apply_to: ApplyTo | None = None
-    secret_file: Path | None = None
-    api_keys_file: Path | None = None  # without it anybody may ask
-    provider: Literal["auto", "cuda", "cpu"] = "auto"
-    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one inference; 0 is one a core
-    max_batch_rows: Annotated[int, Field(ge=1, le=4096)] = 32
-    max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0  # how long a batch that is not full waits for more
-    max_queue_rows: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
-    max_request_rows: Annotated[int, Field(ge=1, le=1 << 16)] = 256
-    max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 64
-    max_image_mib: Annotated[int, Field(ge=1, le=1024)] = 8  # of one JPEG or PNG
-    max_image_megapixels: Annotated[float, Field(gt=0, le=1000)] = 16.0
-    max_request_megapixels: Annotated[float, Field(gt=0, le=4000)] = 64.0  # of all JPEG and PNG of one request
-    drain_s: Annotated[float, Field(ge=0, le=600)] = 10.0
-    ready_file: Path | None = None
+
+class ClientSettings(_Section):
+    """`[clients]`: who may ask."""
+
+    api_keys_file: Annotated[File | None, Field(description="lines of tenant:sha256-of-key")] = None
+    anonymous: Annotated[
+        bool,
+        Field(description="anybody who reaches the port may ask; to be said where that is more than this machine"),
+    ] = False
+
+
+class LimitSettings(_Section):
+    """`[limits]`: what is bounded, so that no client can have all of the memory, the queue or the model."""
+
+    max_batch_rows: Annotated[int, Field(ge=1, le=4096, description="rows of one inference; a larger request goes alone")] = 32
+    max_delay_ms: Annotated[float, Field(ge=0, le=1000, description="how long a batch that is not full waits for more")] = 0.0
+    max_queue_rows: Annotated[int, Field(ge=1, le=1 << 20, description="rows that may wait for inference")] = 1024
+    max_request_rows: Annotated[int, Field(ge=1, le=1 << 16, description="rows of one request")] = 256
+    max_message_mib: Annotated[int, Field(ge=1, le=1024, description="MiB of one message")] = 64
+    max_inflight_mib: Annotated[
+        int, Field(ge=1, le=1 << 20, description="MiB of all requests under way, as sent and as float32; one is always let in")
+    ] = 1024
+    max_calls: Annotated[int, Field(ge=1, le=1 << 16, description="calls under way at once")] = 256
+    max_streams: Annotated[int, Field(ge=1, le=1 << 16, description="health watches and reflections open at once")] = 32
 
     @model_validator(mode="after")
-    def _largest_request_fits(self) -> "GatewaySettings":
+    def _largest_request_fits(self) -> "LimitSettings":
         if self.max_request_rows > self.max_queue_rows:
             raise ValueError(
                 f"max_request_rows {self.max_request_rows} is over max_queue_rows {self.max_queue_rows}, so the largest requests "
                 "would never be answered; lower the one or raise the other"
             )
-        if self.max_image_megapixels > self.max_request_megapixels:
+        return self
+
+
+class ImageSettings(_Section):
+    """`[images]`: JPEG and PNG files that are sent as inputs."""
+
+    max_mib: Annotated[int, Field(ge=1, le=1024, description="MiB of one file")] = 8
+    max_megapixels: Annotated[float, Field(gt=0, le=1000, description="million pixels of one image")] = 16.0
+    max_request_megapixels: Annotated[float, Field(gt=0, le=4000, description="million pixels of all images of a request")] = 64.0
+
+    @model_validator(mode="after")
+    def _largest_image_fits(self) -> "ImageSettings":
+        if self.max_megapixels > self.max_request_megapixels:
             raise ValueError(
-                f"max_image_megapixels {self.max_image_megapixels} is over max_request_megapixels {self.max_request_megapixels}; "
+                f"max_megapixels {self.max_megapixels} is over max_request_megapixels {self.max_request_megapixels}; "
                 "lower the one or raise the other"
             )
         return self
 
+
+class GatewaySettings(_Section):
+    """Defaults are the safe ones: loopback, the bundle's own policy, bounded calls, queue, messages and drain."""
+
+    bundles: Annotated[tuple[File, ...], Field(min_length=1, max_length=64, description="the bundles' folders")]
+    host: Annotated[str, Field(description="address to listen on; 0.0.0.0 for all")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="gRPC port; 0 takes a free one")] = 8001
+    metrics_host: Annotated[str, Field(description="address of the metrics, which tell what is flagged")] = "127.0.0.1"
+    metrics_port: Annotated[Port, Field(description="Prometheus port")] = 8002
+    policy: Annotated[str | None, Field(description="what a flagged query is answered; the bundle's own by default")] = None
+    policy_options: Annotated[dict[str, float | int | str | bool], Field(description="options of the policy")] = {}
+    apply_to: Annotated[ApplyTo | None, Field(description="who gets the policy's answer: flagged, all or nobody")] = None
+    rules_file: Annotated[
+        File | None, Field(description="policies by flag, tenant and model, in place of policy and apply_to")
+    ] = None
+    secret_file: Annotated[File | None, Field(description="the guard's secret, as `knockguard secret` writes it")] = None
+    provider: Annotated[Literal["auto", "cuda", "cpu"], Field(description="what computes; cuda insists on it")] = "auto"
+    threads: Annotated[int, Field(ge=0, le=1024, description="threads of one inference; 0 is one a core")] = 0
+    drain_s: Annotated[float, Field(ge=0, le=600, description="seconds that calls under way have once SIGTERM came")] = 10.0
+    ready_file: Annotated[File | None, Field(description="written with the ports once queries are answered")] = None
+    clients: ClientSettings = ClientSettings()
+    limits: LimitSettings = LimitSettings()
+    images: ImageSettings = ImageSettings()
+
+    @model_validator(mode="after")
+    def _one_way_to_choose_a_policy(self) -> "GatewaySettings":
+        if self.rules_file is not None and (self.policy, self.apply_to, self.policy_options) != (None, None, {}):
+            raise ValueError("rules_file stands in place of policy, policy_options and apply_to; give the one or the others")
+        return self
+
     @classmethod
-    def of(cls, given: Mapping[str, object]) -> "GatewaySettings":
-        """Check what was given; ConfigError names each bad key, its value, and for a typo the nearest good one."""
+    def of(cls, given: Mapping[str, object], *, file: Path | None = None) -> "GatewaySettings":
+        """Check a TOML file's settings with what was `given` over them, under names such as "limits.max_calls".
+
+        ConfigError names each bad key, its value, and for a typo the nearest good one.
+        """
+        document = {} if file is None else read_toml(file)
+        for name, value in given.items():
+            *section, key = name.split(".")
+            table = document
+            for part in section:
+                table = table.setdefault(part, {})
+                if not isinstance(table, dict):
+                    raise ConfigError(f"{file}: {part} must be a table, [{part}]")
+            table[key] = _from_here(value)
         try:
-            return cls.model_validate(dict(given))
+            return cls.model_validate(document, context=None if file is None else file.absolute().parent)
         except ValidationError as error:
-            raise ConfigError(explain(error, keys_of(cls))) from None
+            raise ConfigError(f"{'' if file is None else f'{file}: '}{explain(error, keys_of(cls))}") from None
+
+
+def _from_here(value: object) -> object:
+    """Return a flag's value; its paths are relative to where the command was given, whatever file stands beside it."""
+    if isinstance(value, list | tuple):
+        return [_from_here(item) for item in value]
+    return value.absolute() if isinstance(value, Path) else value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's document; ConfigError if it is none, or larger than any settings."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes; that is no file of settings")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings at {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text file; settings are TOML, in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from None

@@ -1,7 +1,6 @@
 """Every metric of the gateway, on a registry that is passed in. Label values come from closed sets."""
 
 from collections import Counter as Tally
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import compress
@@ -89,6 +88,7 @@ class ModelMetrics:
         self._batch_rows = metrics.batch_rows.labels(*self._labels)
         self._queued_rows = metrics.queued_rows.labels(*self._labels)
         self._score = metrics.score.bind(manifest, guard)
+        self._queued_rows.set(0)
         self._gauges: list[tuple[Gauge, tuple[str, ...]]] = [(metrics.queued_rows, self._labels)]
         self._say(metrics.threshold, guard.threshold.value, guard.detector)
         self._say(metrics.target_fpr, guard.threshold.target_fpr, guard.detector)
@@ -107,9 +107,9 @@ class ModelMetrics:
             gauge.remove(*labels)
         self._gauges.clear()
 
-    def watch_queue(self, n_rows: Callable[[], int]) -> None:
-        """Ask for the queue's length whenever the metrics are read."""
-        self._queued_rows.set_function(n_rows)
+    def queued(self, n_rows: int) -> None:
+        """Note how many rows wait."""
+        self._queued_rows.set(n_rows)
 
     def inferred(self, n_rows: int) -> None:
         """Observe one inference; safe in any thread."""

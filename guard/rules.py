@@ -128,7 +128,7 @@ class Rules:
         try:
             written = RulesFile.model_validate(dict(document)).rule
         except ValidationError as error:
-            raise ConfigError(explain(error, {**keys_of(RulesFile), **keys_of(Rule)})) from None
+            raise ConfigError(explain(error, keys_of(RulesFile))) from None
         for later, earlier in product(range(len(written)), repeat=2):
             if earlier < later and written[earlier].when.covers(written[later].when):
                 raise ConfigError(f"rule.{later} is never reached: rule.{earlier} matches every row that it does; move it up")

@@ -1,8 +1,9 @@
 """Settings that come from outside: one way to read them, one way to say what is wrong with them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -21,8 +22,9 @@ def explain(error: ValidationError, known: Mapping[str, Any] | None = None) -> s
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "the document"
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            names = known or {}
-            lines.append(f"{where}: there is no such key{nearest(str(item['loc'][-1]), names) if names else ''}")
+            lines.append(f"{where}: there is no such key{_nearest_key(item['loc'], known or {})}")
+        elif item["type"] == "missing":
+            lines.append(f"{where}: it must be given")
         elif "secret" in where or "key" in where:
             lines.append(f"{where}: {item['msg']}")
         else:
@@ -43,10 +45,23 @@ def from_options(kind: type[T], options: Mapping[str, Any], *, what: str) -> T:
 
 
 def keys_of(model: type[BaseModel]) -> Mapping[str, Any]:
-    """Return the keys that a settings model knows, its own and its children's."""
+    """Return the keys that a settings model knows, its own and its sections', those as "section.key"."""
     known: dict[str, Any] = {}
     for name, item in model.model_fields.items():
         known[name] = item
-        if isinstance(item.annotation, type) and issubclass(item.annotation, BaseModel):
-            known |= keys_of(item.annotation)
+        for kind in (item.annotation, *get_args(item.annotation)):  # a section, or several in a tuple
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                known |= {f"{name}.{key}": value for key, value in keys_of(kind).items()}
     return known
+
+
+def _nearest_key(where: Sequence[int | str], known: Mapping[str, Any]) -> str:
+    """Return the end of a message: the nearest key beside a bad one, else the nearest anywhere, with its section."""
+    *section, leaf = (part for part in where if isinstance(part, str))
+    prefix = "".join(f"{part}." for part in section)
+    beside = [key.removeprefix(prefix) for key in known if key.startswith(prefix) and "." not in key.removeprefix(prefix)]
+    if get_close_matches(leaf, beside) or not known:
+        return nearest(leaf, beside) if known else ""
+    leaves = {key.rpartition(".")[2]: key for key in known}
+    close = get_close_matches(leaf, leaves, n=1)
+    return f"; did you mean {leaves[close[0]]!r}?" if close else nearest(leaf, beside or leaves)

@@ -97,34 +97,43 @@ def audit(
 @app.command()
 def serve(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders of bundles, as `knockguard protect` writes them.")
-    ],
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")] = 8001,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus port.")] = 8002,
+        list[Path] | None,
+        typer.Argument(metavar="BUNDLE...", help="Folders of bundles, as `knockguard protect` writes them.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings; flags come before it. See the settings' page for all of them.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default, 0.0.0.0 for all.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port; 8001 by default, 0 takes a free one.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Prometheus port; 8002 by default.")] = None,
     metrics_host: Annotated[
-        str, typer.Option(help="Address of the Prometheus port. Whoever reads it learns what is flagged.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(help="Address of the Prometheus port; 127.0.0.1 by default. Whoever reads it learns what is flagged."),
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="What a flagged query is answered; the bundle's policy by default.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the policy, KEY=VALUE.")] = None,
     apply_to: Annotated[str | None, typer.Option(help="Who gets the policy's answer: flagged, all or nobody.")] = None,
-    secret_file: Annotated[Path | None, typer.Option(help="The guard's secret, as `knockguard secret` writes it.")] = None,
-    api_keys: Annotated[
-        Path | None, typer.Option(help="Who may ask: lines of tenant:sha256-of-key. Without it anybody may.")
+    rules: Annotated[
+        Path | None, typer.Option(help="A TOML file that chooses the policy by flag, tenant and model, in place of --policy.")
     ] = None,
-    provider: Annotated[str, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0 takes one a core.")] = 0,
+    secret_file: Annotated[Path | None, typer.Option(help="The guard's secret, as `knockguard secret` writes it.")] = None,
+    api_keys: Annotated[Path | None, typer.Option(help="Who may ask: lines of tenant:sha256-of-key.")] = None,
+    anonymous: Annotated[
+        bool | None, typer.Option("--anonymous", help="Anybody who reaches the port may ask.", show_default=False)
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write the ports there once queries are answered.")] = None,
 ) -> None:
     """Serve bundles over gRPC (Open Inference Protocol), with Prometheus metrics."""
     from knockguard.serving import serve_bundle
 
     given = {
-        "bundles": bundles, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
-        "policy": policy, "apply_to": apply_to,
-        "secret_file": secret_file, "api_keys_file": api_keys, "provider": provider, "threads": threads, "ready_file": ready_file,
+        "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
+        "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
+        "anonymous": anonymous, "provider": provider, "threads": threads, "ready_file": ready_file,
     }  # fmt: skip
-    serve_bundle(given, options=option or [])
+    serve_bundle(given, options=option or [], config=config)
 
 
 @app.command()

@@ -2,16 +2,22 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from grpc_api.server import run_gateway
 from grpc_api.settings import GatewaySettings
 from guard.errors import ConfigError
 
+# A flag's name where it is not the setting's own.
+_SETTINGS = {"api_keys": "clients.api_keys_file", "anonymous": "clients.anonymous", "rules": "rules_file"}
 
-def serve_bundle(given: Mapping[str, object], *, options: Sequence[str]) -> None:
-    """Run a gateway until it is told to stop; exits with the gateway's own code."""
-    settings = GatewaySettings.of({k: v for k, v in given.items() if v is not None} | {"policy_options": parse_options(options)})
-    sys.exit(run_gateway(settings))
+
+def serve_bundle(given: Mapping[str, object], *, options: Sequence[str], config: Path | None) -> None:
+    """Run a gateway until it is told to stop, by a TOML file and the flags over it; exits with the gateway's own code."""
+    flags = {_SETTINGS.get(name, name): value for name, value in given.items() if value is not None}
+    if options:
+        flags["policy_options"] = parse_options(options)
+    sys.exit(run_gateway(GatewaySettings.of(flags, file=config)))
 
 
 def parse_options(words: Sequence[str]) -> dict[str, float | int | str | bool]:

@@ -1,24 +1,30 @@
 """inference.GRPCInferenceService: decode, call the pipeline, encode."""
 
+import asyncio
 from importlib.metadata import version
 from time import perf_counter
 from typing import TypeAlias
 
 import grpc
 
-from grpc_api.converters import decode_inputs, encode_output
+from grpc_api.admission import Room
+from grpc_api.converters import Tensor, decode_inputs, encode_output
 from grpc_api.encoded import FORMATS, ImageDecoder
 from grpc_api.hosting import Hosting
 from grpc_api.identity import CALLER
-from grpc_api.inputs import model_input
+from grpc_api.inputs import checked_input, claimed_bytes, model_input
 from grpc_api.pipeline import Pipeline
+from grpc_api.settings import LimitSettings
 from grpc_api.stubs import knockguard_inference_pb2 as pb
+from guard.bundle import InputSpec
 from guard.errors import InvalidInputError, NotLoadedError
+from guard.types import Floats
 
 # A text, since the class takes its parameters in the stubs alone.
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse]"
 SERVICE = "inference.GRPCInferenceService"
 _PLATFORM = "onnxruntime_onnx"
+_AT_ONCE_BYTES = 1 << 20  # of float32: about a millisecond
 # Extensions of one server that change where tensors are or what they mean: passed over, they would give wrong answers in silence.
 _NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 
@@ -26,10 +32,11 @@ _NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 class InferenceServicer:
     """The six calls of the Open Inference Protocol, and Triton's index of models, over what this gateway hosts."""
 
-    def __init__(self, hosting: Hosting, images: ImageDecoder, *, max_request_rows: int) -> None:
+    def __init__(self, hosting: Hosting, images: ImageDecoder, limits: LimitSettings) -> None:
         self._hosting = hosting
         self._images = images
-        self._max_rows = max_request_rows
+        self._max_rows = limits.max_request_rows
+        self._bytes = Room("bytes are", limits.max_inflight_mib << 20)
         self.ready = False
 
     async def ServerLive(self, _request: pb.ServerLiveRequest, _context: object) -> pb.ServerLiveResponse:
@@ -75,12 +82,14 @@ class InferenceServicer:
     ) -> pb.ModelInferResponse:
         manifest = pipeline.manifest
         _check_wishes(request, manifest.output)
-        tensors = await self._images.open(
-            decode_inputs(request), manifest.input, max_rows=self._max_rows, timeout_s=context.time_remaining()
-        )
-        inputs = model_input(tensors, manifest.input, max_rows=self._max_rows)
-        decoded = perf_counter()
-        answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining())
+        tensors = decode_inputs(request)
+        n_bytes = claimed_bytes(tensors, manifest.input, max_rows=self._max_rows)
+        with self._bytes.held(request.ByteSize() + n_bytes):
+            opened = await self._images.open(tensors, manifest.input, max_rows=self._max_rows, timeout_s=context.time_remaining())
+            tensor = checked_input(opened, manifest.input, max_rows=self._max_rows)
+            inputs = await _read(tensor, manifest.input, n_bytes)
+            decoded = perf_counter()
+            answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining())
         answered = perf_counter()
         response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
         for key, value in request.parameters.items():
@@ -102,6 +111,13 @@ class InferenceServicer:
             for m in methods
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+async def _read(tensor: Tensor, spec: InputSpec, n_bytes: int) -> Floats:
+    """Return the model's input; what takes longer than a turn of the event loop is done beside it."""
+    if n_bytes <= _AT_ONCE_BYTES:
+        return model_input(tensor, spec)
+    return await asyncio.to_thread(model_input, tensor, spec)
 
 
 def _check_wishes(request: pb.ModelInferRequest, output: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from grpc_api.batching import Batcher, Job, Limits
-from guard.errors import DeadlineError, NotLoadedError, QuotaExceededError
+from guard.errors import BackendError, DeadlineError, NotLoadedError, QuotaExceededError
 
 DEFAULTS = Limits()
 
@@ -121,6 +121,7 @@ def test_late_and_abandoned_work_is_dropped() -> None:
         await asyncio.sleep(0.05)
         left.cancel()
         await asyncio.sleep(0)
+        assert batcher.queued_rows == 0  # at once, while the batch before them still runs
         work.gate.set()
         await first
         with pytest.raises(DeadlineError, match="deadline passed"):
@@ -128,6 +129,76 @@ def test_late_and_abandoned_work_is_dropped() -> None:
         assert batcher.queued_rows == 0
 
     assert run(scenario).batches == [1]
+
+
+def test_place_of_one_who_left_is_free_for_the_next() -> None:
+    async def scenario(work: Doubling, batcher: Batcher[Any]) -> None:
+        first = await held(work, batcher)
+        left = asyncio.create_task(batcher.submit(rows(1, 2), tenant="t", timeout_s=None))
+        await asyncio.sleep(0)
+        left.cancel()
+        next_ = asyncio.create_task(batcher.submit(rows(3, 4), tenant="t", timeout_s=None))
+        await asyncio.sleep(0.01)
+        assert batcher.queued_rows == 2
+        work.gate.set()
+        await first
+        np.testing.assert_array_equal(await next_, rows(6, 8))
+
+    assert run(scenario, Limits(max_queue_rows=2)).batches == [1, 1]
+
+
+def test_caller_who_waits_for_a_running_batch_is_told_when_its_time_is_up() -> None:
+    async def scenario(work: Doubling, batcher: Batcher[Any]) -> None:
+        work.gate.clear()
+        with pytest.raises(DeadlineError):
+            await batcher.submit(rows(1), tenant="t", timeout_s=0.05)
+        work.gate.set()
+
+    run(scenario)
+
+
+def test_how_many_wait_is_heard_at_every_change() -> None:
+    heard: list[int] = []
+
+    async def main() -> None:
+        work = Doubling()
+        batcher: Batcher[Any] = Batcher(work, DEFAULTS, on_queue=heard.append)
+        first = await held(work, batcher)
+        left = asyncio.create_task(batcher.submit(rows(1, 2, 3), tenant="t", timeout_s=None))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        work.gate.set()
+        await first
+        await batcher.close()
+
+    asyncio.run(main())
+    assert [n for n, before in zip(heard, [None, *heard], strict=False) if n != before] == [1, 0, 3, 0]
+
+
+def test_runner_that_died_leaves_nobody_waiting_and_closing_does_not_hang() -> None:
+    async def scenario(work: Doubling, batcher: Batcher[Any]) -> None:
+        running = await held(work, batcher)
+        queued = asyncio.create_task(batcher.submit(rows(1), tenant="t", timeout_s=None))
+        await asyncio.sleep(0)
+        batcher._runner.cancel()
+        results = await asyncio.wait_for(asyncio.gather(running, queued, return_exceptions=True), 2)
+        assert {type(r) for r in results} == {NotLoadedError}
+        with pytest.raises(NotLoadedError):
+            await batcher.submit(rows(1), tenant="t", timeout_s=None)
+        work.gate.set()
+        await asyncio.wait_for(batcher.close(), 2)
+
+    run(scenario)
+
+
+def test_work_that_loses_a_result_is_an_error_to_each() -> None:
+    async def main() -> None:
+        batcher: Batcher[Any] = Batcher(lambda _jobs: [], DEFAULTS)
+        with pytest.raises(BackendError, match="1 requests went in and 0 results came out"):
+            await asyncio.wait_for(batcher.submit(rows(1), tenant="t", timeout_s=None), 2)
+        await batcher.close()
+
+    asyncio.run(main())
 
 
 def test_unfilled_batch_waits_for_company_when_told_to() -> None:

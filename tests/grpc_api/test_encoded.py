@@ -39,7 +39,8 @@ def encode(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
 def sent(*files: bytes, columns: int | None = None) -> list[Tensor]:
     values = np.empty(len(files), dtype=object)
     values[:] = files
-    return [Tensor("image", "BYTES", values if columns is None else values.reshape(-1, columns))]
+    shaped = values if columns is None else values.reshape(-1, columns)
+    return [Tensor("image", "BYTES", shaped.shape, lambda: shaped)]
 
 
 def opened(tensors: list[Tensor], spec: InputSpec = SPEC, **limits: int) -> np.ndarray:
@@ -48,7 +49,7 @@ def opened(tensors: list[Tensor], spec: InputSpec = SPEC, **limits: int) -> np.n
     async def run(decoder: ImageDecoder) -> np.ndarray:
         (tensor,) = await decoder.open(tensors, spec, max_rows=8)
         assert tensor.datatype == "UINT8"
-        return tensor.values
+        return tensor.read()
 
     return with_decoder(run, **limits)
 
@@ -176,7 +177,7 @@ def ask(client: triton.InferenceServerClient, values: np.ndarray) -> np.ndarray:
 
 
 def files(*contents: bytes, columns: int | None = None) -> np.ndarray:
-    return sent(*contents, columns=columns)[0].values
+    return sent(*contents, columns=columns)[0].read()
 
 
 def test_same_image_has_the_same_answer_whichever_way_it_is_sent(client: triton.InferenceServerClient) -> None:

@@ -143,9 +143,9 @@ def test_requests_answered_together_are_answered_as_alone(
     bundle: Path, start_with: Any, dark: Callable[..., np.ndarray], bright: Callable[..., np.ndarray]
 ) -> None:
     sent = [dark(1), bright(2), np.concatenate([dark(1), bright(1)]) * np.float32(0.9)]
-    with start_with(bundle, policy="label-only", max_batch_rows=8) as served:
+    with start_with(bundle, policy="label-only", limits={"max_batch_rows": 8}) as served:
         alone = [ask(served.address, images) for images in sent]
-    with start_with(bundle, policy="label-only", max_delay_ms=1000, max_batch_rows=5) as served:
+    with start_with(bundle, policy="label-only", limits={"max_delay_ms": 1000, "max_batch_rows": 5}) as served:
         started = time.monotonic()
         together = [f.result(20) for f in [ask_in_thread(served.address, images) for images in sent]]
         assert time.monotonic() - started < 1  # full at five rows, so nobody waits for more
@@ -158,7 +158,7 @@ def test_requests_answered_together_are_answered_as_alone(
 def test_call_under_way_is_answered_while_the_gateway_drains(
     bundle: Path, start_with: Any, dark: Callable[..., np.ndarray]
 ) -> None:
-    with start_with(bundle, max_delay_ms=700) as served:
+    with start_with(bundle, limits={"max_delay_ms": 700}) as served:
         answer = ask_in_thread(served.address, dark(2))
         deadline = time.monotonic() + 10
         while not total(served.metrics_url, "knockguard_queued_rows") and time.monotonic() < deadline:
@@ -180,7 +180,7 @@ def test_full_queue_is_told_with_a_time_to_come_back(bundle: Path, start_with: A
             assert caught.value.retry_after_s == 0.5
             assert len(await first) == 4
 
-    with start_with(bundle, max_delay_ms=800, max_queue_rows=4, max_request_rows=4) as served:
+    with start_with(bundle, limits={"max_delay_ms": 800, "max_queue_rows": 4, "max_request_rows": 4}) as served:
         asyncio.run(main(served.address))
 
 
@@ -212,7 +212,7 @@ def test_nobody_makes_up_label_values(bundle: Path, start: Any, tmp_path: Path, 
 
 
 def test_call_that_ran_out_of_time_is_counted_as_such(bundle: Path, start_with: Any, dark: Callable[..., np.ndarray]) -> None:
-    with start_with(bundle, max_delay_ms=600) as served:
+    with start_with(bundle, limits={"max_delay_ms": 600}) as served:
         with pytest.raises(InferenceServerException):
             ask(served.address, dark(), client_timeout=0.2)
         time.sleep(0.1)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_api.converters import Tensor
-from grpc_api.inputs import model_input
+from grpc_api.inputs import checked_input, claimed_bytes
+from grpc_api.inputs import model_input as read
 from guard.bundle import InputSpec
 from guard.errors import InvalidInputError
 
@@ -19,7 +20,31 @@ def spec(layout: str, height: int = 2, width: int = 4) -> InputSpec:
 
 
 def sent(values: np.ndarray, datatype: str = "UINT8") -> list[Tensor]:
-    return [Tensor("image", datatype, values)]
+    return [Tensor("image", datatype, values.shape, lambda: values)]
+
+
+def model_input(tensors: list[Tensor], spec: InputSpec, *, max_rows: int) -> np.ndarray:
+    inputs = read(checked_input(tensors, spec, max_rows=max_rows), spec)
+    assert inputs.nbytes == claimed_bytes(tensors, spec, max_rows=max_rows)
+    return inputs
+
+
+def never() -> np.ndarray:
+    raise AssertionError("values were read before the claim was checked")
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape"),
+    [
+        ("pixels", "FP32", (1, 3, 2, 4)),
+        ("image", "FP64", (1, 3, 2, 4)),
+        ("image", "FP32", (1, 3, 2000, 4000)),
+        ("image", "UINT8", (9, 3, 2, 4)),
+    ],
+)
+def test_claim_that_does_not_fit_is_refused_before_a_value_is_read(name: str, datatype: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidInputError):
+        checked_input([Tensor(name, datatype, shape, never)], spec("NCHW"), max_rows=8)
 
 
 @given(LAYOUTS, st.integers(0, 3), st.integers(0, 99))

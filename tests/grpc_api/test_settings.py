@@ -14,7 +14,7 @@ def test_defaults_are_reached_from_this_machine_alone_and_bounded() -> None:
     assert is_loopback(settings.host)
     assert is_loopback(settings.metrics_host)
     assert settings.policy is None
-    assert settings.max_request_rows <= settings.max_queue_rows
+    assert settings.limits.max_request_rows <= settings.limits.max_queue_rows
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_defaults_are_reached_from_this_machine_alone_and_bounded() -> None:
         ({"prot": 1}, "prot: there is no such key; did you mean 'port'"),
         ({"port": 70_000}, "port: .*65535.*70000"),
         ({"provider": "gpu"}, "provider: .*'auto', 'cuda' or 'cpu'"),
-        ({"max_queue_rows": 10}, "max_request_rows 256 is over max_queue_rows 10"),
+        ({"limits": {"max_queue_rows": 10}}, "max_request_rows 256 is over max_queue_rows 10"),
     ],
 )
 def test_mistake_is_named(given: dict[str, object], sentence: str) -> None:

@@ -54,12 +54,12 @@ def test_score_that_is_no_number_is_flagged_and_left_out_of_the_sum(manifest: Ma
     assert registry.get_sample_value("knockguard_flagged_rows_total", row) == 3
 
 
-def test_queue_is_looked_at_when_the_metrics_are(manifest: Manifest) -> None:
+def test_queue_is_what_was_last_noted(manifest: Manifest) -> None:
     registry, _, metrics = bound(manifest)
-    waiting = [3]
-    metrics.watch_queue(lambda: waiting[0])
-    for waiting[0] in (3, 7):
-        assert registry.get_sample_value("knockguard_queued_rows", {"model": "tiny", "version": "3"}) == waiting[0]
+    labels = {"model": "tiny", "version": "3"}
+    assert registry.get_sample_value("knockguard_queued_rows", labels) == 0
+    metrics.queued(7)
+    assert registry.get_sample_value("knockguard_queued_rows", labels) == 7
 
 
 def test_each_calibration_quantile_says_its_share_under_the_histograms_own_edge(manifest: Manifest) -> None:

@@ -113,7 +113,7 @@ def test_choice_answers_flagged_and_other_rows_each_by_its_policy() -> None:
         ({"rule": [{"policy": "top-k", "options": {"k": 0}}]}, "rule.0: top-k: k is 0"),
         ({"rule": [{"policy": "refuse", "when": {"flagged": "yes"}}]}, "rule.0.when.flagged: .*valid boolean"),
         ({"rule": [{"policy": "refuse"}, {"policy": "observe", "when": {"model": "a"}}]}, "rule.1 is never reached: rule.0"),
-        ({}, "rule: Field required"),
+        ({}, "rule: it must be given"),
     ],
 )
 def test_a_wrong_file_is_told_where(document: dict[str, Any], message: str) -> None:

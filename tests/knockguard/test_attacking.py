@@ -123,7 +123,7 @@ def test_address_that_is_not_loopback_hears_nothing_without_consent(scene: Scene
 
 
 def test_consent_is_written_into_the_results(bundle: Path, scene: Scene, tmp_path: Path, knockguard: InProcess) -> None:
-    with gateway(bundle, log=tmp_path / "log", arguments=["--host", "0.0.0.0"]) as running:
+    with gateway(bundle, log=tmp_path / "log", arguments=["--host", "0.0.0.0", "--anonymous"]) as running:
         address = running.address.replace("127.0.0.1", "0.0.0.0")
         done = knockguard(*scene.words(tmp_path / "attack", "--i-am-authorised-by", "its owner", address=address))
     assert done.code == 0, done.err
