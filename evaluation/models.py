@@ -89,7 +89,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture(name: str) -> Architecture:
-    """Return an architecture; ConfigError names the nearest when there is none of that name."""
+    """Return an architecture, or timm's for `timm/NAME`; ConfigError names the nearest when there is none of that name."""
+    if name.startswith("timm/"):
+        from evaluation.interop.timm_models import timm_architecture  # an extra, and it takes seconds to import
+
+        return timm_architecture(name.removeprefix("timm/"))
     if name not in ARCHITECTURES:
         raise ConfigError(f"no architecture is called {name!r}{nearest(name, ARCHITECTURES)}")
     return ARCHITECTURES[name]
