@@ -4,7 +4,8 @@ Sizes are bounded before memory is taken: a file's bytes by its length, a pictur
 """
 
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from guard.errors import InvalidInputError
-from guard.tables import find_tables, read_batches
+from guard.tables import cell_bytes, find_tables, read_rows
 from guard.types import Pixels
 
 MAX_BYTES = 32 << 20
@@ -21,6 +22,18 @@ MAX_PIXELS = 50_000_000
 MAX_SCANS = 64  # of one JPEG; progressive ones have about ten, and each is a pass over all pixels that costs a sender ten bytes
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+_WIDE_FORMATS = frozenset({"PNG", "PPM"})  # where Pillow's mode "I" means levels of 16 bits
+_MOST_OF_16_BITS = 65535
+_ORIENTATION = 0x0112  # EXIF's tag; what its values ask for is in its specification's table
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +53,35 @@ def decode(
     max_bytes: int = MAX_BYTES,
     formats: tuple[str, ...] = FORMATS,
 ) -> Pixels:
-    """Return (height, width, 3) uint8 RGB; InvalidInputError if the bytes are no image of these formats, cut short, or too large.
+    """Return (height, width, 3) uint8 RGB; InvalidInputError if the bytes are no image of these formats, cut short or too large.
 
-    Transparency is dropped, 16-bit greys keep their upper 8, and a camera's note on which way is up is not followed. Safe to call
-    from several threads.
+    As `datasets` and torchvision's loaders do it, since victims were trained on what those gave: the camera's orientation is
+    applied, transparency is dropped and the colours beneath it stay, of an animation or a file of pages the first picture
+    counts, CMYK is converted without a colour profile. Grey of 16 bits is scaled to 8, where Pillow alone would cut off at 255;
+    of 32 bits it is refused, since no level of it is known to be white. Safe to call from several threads.
     """
     with _opened(content, name=name, max_bytes=max_bytes, formats=formats) as image:
         if image.width * image.height > max_pixels:
             raise InvalidInputError(
                 f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded, so reduce it first"
             )
-        return _rgb(image, name=name)
+        image.load()
+        upright = _eight_bits(_upright(image), name)
+        upright.info.pop("transparency", None)  # or Pillow looks for a colour that stands for it, and warns
+        return np.asarray(upright.convert("RGB"))
+
+
+def size_of(
+    content: bytes, *, name: str = "image", max_bytes: int = MAX_BYTES, formats: tuple[str, ...] = FORMATS
+) -> tuple[int, int]:
+    """Return (height, width) as the header has them, before orientation; InvalidInputError as `decode` has it."""
+    with _opened(content, name=name, max_bytes=max_bytes, formats=formats) as image:
+        return image.height, image.width
 
 
 def n_pixels(content: bytes, *, name: str = "image", max_bytes: int = MAX_BYTES, formats: tuple[str, ...] = FORMATS) -> int:
     """Return how many pixels an image says it has, from its header alone; InvalidInputError as `decode` has it."""
-    with _opened(content, name=name, max_bytes=max_bytes, formats=formats) as image:
-        return image.width * image.height
+    return math.prod(size_of(content, name=name, max_bytes=max_bytes, formats=formats))
 
 
 @contextmanager
@@ -74,16 +99,27 @@ def _opened(content: bytes, *, name: str, max_bytes: int, formats: tuple[str, ..
     except UnidentifiedImageError:
         raise InvalidInputError(f"{name} is not an image that can be read; known are {', '.join(formats)}") from None
     except Exception as error:  # decoders on hostile bytes raise what they like: OSError, struct.error, IndexError and more
-        raise InvalidInputError(f"{name} cannot be decoded ({str(error)[:200]}); replace or remove it") from None
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise InvalidInputError(f"{name} cannot be decoded ({reason}); replace or remove it") from None
 
 
-def _rgb(image: Image.Image, *, name: str) -> Pixels:
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken EXIF block spoils no pixel
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _WIDE_FORMATS):
+        levels = np.asarray(image).astype(np.int64).clip(0, _MOST_OF_16_BITS)
+        return Image.fromarray(((levels * 255 + _MOST_OF_16_BITS // 2) // _MOST_OF_16_BITS).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise InvalidInputError(f"{name} has pixels of 32 bits, whose white is not known; save it with 8 bits a channel")
-    if image.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
-        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))
+        raise InvalidInputError(
+            f"{name} has levels of 32 bits or with a sign: none of them is known as white; convert it to 8 bits"
+        )
+    return image
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -113,23 +149,45 @@ def find(source: Path) -> list[Path]:
     found = [
         path
         for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.resolve().is_relative_to(root)
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()  # first: a link that leads to itself cannot be resolved
+        and path.resolve().is_relative_to(root)
     ]
     if not found:
         raise InvalidInputError(f"{source} holds no image; looked below it for {', '.join(sorted(SUFFIXES))}")
-    return [path for path in found if path.is_file()]
+    return found
 
 
-def read(source: Path) -> Iterator[Encoded]:
-    """Yield the images of a folder (class = name of the folder that an image lies in) or of tables, one by one."""
+def read(source: Path, *, only: Container[int] | None = None) -> Iterator[Encoded]:
+    """Yield the images of a folder (class = name of the folder that an image lies in) or of tables, one by one.
+
+    With `only` the images at these places in that order, counted from 0; the others are passed over. InvalidInputError names the
+    file, or the file and the row, that cannot be read.
+    """
+    place = 0
     for path in find(source):
-        if path.suffix not in SUFFIXES:
-            yield from _read_table(path)
+        if path.suffix.lower() in SUFFIXES:
+            if only is None or place in only:
+                yield Encoded(str(path), _bytes_of(path), path.parent.name if path.parent != source else None)
+            place += 1
             continue
+        for row, (cell, label) in enumerate(read_rows(path)):
+            if only is None or place in only:
+                name, known = f"{path} row {row}", label is not None and label.is_valid
+                yield Encoded(name, cell_bytes(cell, where=name, max_bytes=MAX_BYTES), str(label.as_py()) if known else None)
+            place += 1
+    if not place:
+        raise InvalidInputError(f"{source} holds no image: it has 0 rows")
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise InvalidInputError(f"{path} has {size} bytes; an image may have at most {MAX_BYTES}")
-        label = path.parent.name if path.parent != source else None
-        yield Encoded(str(path), path.read_bytes(), label)
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read ({error.strerror}); see who may read it, or remove it") from None
 
 
 def load(source: Path, size: tuple[int, int]) -> tuple[Pixels, list[str | None]]:
@@ -139,21 +197,3 @@ def load(source: Path, size: tuple[int, int]) -> tuple[Pixels, list[str | None]]
         rows.append(resize(decode(item.content, name=item.name), size))
         labels.append(item.label)
     return np.stack(rows), labels
-
-
-def _read_table(path: Path) -> Iterator[Encoded]:
-    row = 0
-    try:
-        for batch in read_batches(path):
-            column = batch.schema.names[0]
-            for item in batch.to_pylist():
-                content = item[column]["bytes"] if isinstance(item[column], dict) else item[column]
-                if not isinstance(content, bytes):
-                    raise InvalidInputError(
-                        f"{path} row {row} holds no image bytes, or only a path; write the table with the bytes"
-                    )
-                label = item.get("label")
-                yield Encoded(f"{path.name} row {row}", content, None if label is None else str(label))
-                row += 1
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own errors are among these
-        raise InvalidInputError(f"{path} is not a table of images that can be read ({error})") from None

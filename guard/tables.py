@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from guard.errors import InvalidInputError
+from guard.errors import ConfigError, InvalidInputError
 
 IMAGE_COLUMNS = ("image", "img")
 _PARQUET, _ARROW = ".parquet", ".arrow"
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
 _MAX_STATE_BYTES = 1 << 20
+_ROWS_AT_ONCE = 64
+_FIX = "write the table with the bytes of the files, or remove the row"
 
 
 def find_tables(source: Path) -> list[Path]:
@@ -35,31 +37,73 @@ def find_tables(source: Path) -> list[Path]:
     return paths
 
 
-def read_batches(path: Path) -> Iterator[Any]:
-    """Yield the rows of a table as pyarrow.RecordBatch, the image and label columns alone; InvalidInputError if it has no image.
+def read_rows(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the image and the label of each row as pyarrow scalars, the label None without such a column; few rows are held.
 
-    Raises what pyarrow raises where the file is broken: OSError, or ValueError and what derives from it.
+    InvalidInputError if the file is broken or has no image column.
     """
-    import pyarrow as pa  # an extra: a gateway has no need of it
-    from pyarrow import parquet
+    pa, parquet = _pyarrow()
+    try:
+        if path.suffix == _PARQUET:
+            file = parquet.ParquetFile(path)
+            columns = columns_of(path, file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+                yield from _rows_of(batch, columns)
+            return
+        with pa.memory_map(str(path)) as content, pa.ipc.open_stream(content) as stream:
+            columns = columns_of(path, stream.schema.names)
+            for batch in stream:
+                yield from _rows_of(batch, columns)
+    except (OSError, KeyError, pa.lib.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInputError(f"{path} is not a table of images that can be read ({reason}); write or copy it again") from None
 
-    if path.suffix == _PARQUET:
-        file = parquet.ParquetFile(path)
-        yield from file.iter_batches(batch_size=512, columns=columns_of(path, file.schema_arrow.names))
-        return
-    with pa.memory_map(str(path)) as content, pa.ipc.open_stream(content) as stream:
-        columns = columns_of(path, stream.schema.names)
-        yield from (batch.select(columns) for batch in stream)
+
+def cell_bytes(cell: Any, *, where: str, max_bytes: int) -> bytes:
+    """Return the encoded image of a pyarrow scalar; InvalidInputError if it is null, of another type, empty or too long.
+
+    It is checked before its bytes are copied; `where` names file and row.
+    """
+    pa, _ = _pyarrow()
+    if isinstance(cell, pa.StructScalar) and cell.is_valid:
+        parts = [field.name for field in cell.type]
+        if "bytes" not in parts:
+            raise InvalidInputError(f"{where} has an image without the field 'bytes', only {', '.join(parts) or 'none'}; {_FIX}")
+        cell = cell["bytes"]
+    if not cell.is_valid:
+        raise InvalidInputError(f"{where} holds no image bytes, or only a path; {_FIX}")
+    if not (isinstance(cell, pa.BinaryScalar) and "binary" in str(cell.type)):  # strings are such scalars as well
+        raise InvalidInputError(f"{where} has an image of type {cell.type}, not the bytes of a file; {_FIX}")
+    if not 0 < (size := cell.as_buffer().size) <= max_bytes:
+        raise InvalidInputError(f"{where} has an image of {size} bytes; it must have 1 to {max_bytes}")
+    content: bytes = cell.as_py()
+    return content
 
 
 def read_whole(path: Path) -> Any:
-    """Return a table as pyarrow.Table, every column; Arrow files stay on disk until a row is asked for. Raises as above."""
-    import pyarrow as pa
-    from pyarrow import parquet
+    """Return a table as pyarrow.Table, every column; Arrow files stay on disk until a row is asked for.
 
+    Raises what pyarrow raises where the file is broken: OSError, or ValueError and what derives from it.
+    """
+    pa, parquet = _pyarrow()
     if path.suffix == _PARQUET:
         return parquet.read_table(path)
     return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+
+
+def _rows_of(batch: Any, columns: list[str]) -> Iterator[tuple[Any, Any]]:
+    labels = batch.column(columns[1]) if len(columns) > 1 else None
+    for i, cell in enumerate(batch.column(columns[0])):
+        yield cell, None if labels is None else labels[i]
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # an extra: a gateway has no need of it
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("tables of images need pyarrow; install it with: pip install 'knockguard[protect]'") from None
+    return pa, parquet
 
 
 def columns_of(path: Path, names: Sequence[str]) -> list[str]:

@@ -8,22 +8,26 @@ from typing import Any
 import numpy as np
 
 from guard.errors import InvalidInputError
-from guard.tables import columns_of, read_whole
+from guard.images import MAX_BYTES
+from guard.tables import cell_bytes, columns_of, read_whole
 from guard.types import Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The encoded images of a column; the column stays in Arrow's memory and one image is copied at a time."""
+    """The encoded images of a column; the column stays in Arrow's memory and one image is copied at a time.
 
-    column: Any  # pyarrow.ChunkedArray of binary
+    InvalidInputError for a row that holds no image bytes; `source` is what it then is named by.
+    """
+
+    column: Any  # pyarrow.ChunkedArray
+    source: str
 
     def __len__(self) -> int:
         return len(self.column)
 
     def __getitem__(self, row: int, /) -> bytes:
-        content = self.column[row].as_py()
-        return content if isinstance(content, bytes) else b""
+        return cell_bytes(self.column[row], where=f"{self.source} row {row}", max_bytes=MAX_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,17 @@ def read_tables(files: list[Path]) -> Contents:
         table = pa.concat_tables([read_whole(path) for path in files])
         image, *label = columns_of(files[0], table.schema.names)
         column = table.column(image)
-        if pa.types.is_struct(column.type):
-            content, paths = (compute.struct_field(column, part) for part in ("bytes", "path"))
-        else:
-            content, paths = column, pa.nulls(len(column), pa.string())
+        fields = [field.name for field in column.type] if pa.types.is_struct(column.type) else []
+        paths = compute.struct_field(column, "path") if "path" in fields else pa.nulls(len(column), pa.string())
         given = compute.fill_null(compute.cast(table.column("label"), pa.int64()), -1).to_numpy() if label else None
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own errors are among these
         raise InvalidInputError(f"{files[0]} is not a table of images that can be read ({error})") from None
+    if not len(table):
+        raise InvalidInputError(f"{files[0]} holds no image: it has 0 rows")
     labels = np.full(len(table), -1, np.int64) if given is None else given
     classes = class_names(table.schema.metadata) or tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))
-    return Contents(Rows(content), labels, classes, tuple(path or "" for path in paths.to_pylist()))
+    source = str(files[0]) if len(files) == 1 else f"{files[0]} and the {len(files) - 1} shards after it,"
+    return Contents(Rows(column, source), labels, classes, tuple(str(path or "") for path in paths.to_pylist()))
 
 
 def class_names(metadata: dict[bytes, bytes] | None) -> tuple[str, ...]:

@@ -68,8 +68,23 @@ def test_row_without_bytes_is_named_when_it_is_decoded(tmp_path: Path) -> None:
         {"image": pa.array([{"bytes": None, "path": "a.jpg"}], pa.struct({"bytes": pa.binary(), "path": pa.string()}))}
     )
     pq.write_table(table, tmp_path / "cifar10-test.parquet")
-    with pytest.raises(InvalidInputError, match="cifar10 test image 0 is not an image"):
+    with pytest.raises(InvalidInputError, match=r"cifar10-test\.parquet row 0 holds no image bytes"):
         load("cifar10", tmp_path, Split.TEST).image(0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (pa.array(["cat", "dog"]), "not a table of images that can be read"),
+        (pa.array([0.5, 1.0]), "not a table of images that can be read"),
+        (pa.array([], pa.int64()), "holds no image: it has 0 rows"),
+    ],
+)
+def test_labels_that_number_no_class_are_refused(labels: pa.Array, said: str, tmp_path: Path) -> None:
+    table = pa.table({"image": [{"bytes": picture(0), "path": None}] * len(labels), "label": labels})
+    pq.write_table(table, tmp_path / "cifar10-train.parquet")
+    with pytest.raises(InvalidInputError, match=said):
+        load("cifar10", tmp_path)
 
 
 def test_what_is_no_parquet_file_of_images_is_refused(tmp_path: Path) -> None:
