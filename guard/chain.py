@@ -11,7 +11,7 @@ from PIL import Image
 
 from guard.errors import InvalidInputError
 from guard.images import reencode
-from guard.types import Pixels
+from guard.types import Ints, Pixels
 
 _SHARE = 0.85  # of the smaller source, so that both sides really are reduced
 _MIN_SIDE = 12
@@ -31,14 +31,16 @@ class Chain:
 
     def apply(self, images: list[Pixels], *, seed: int) -> Pixels:
         """Return (n, height, width, 3) uint8 from n images of any sizes."""
-        rng = np.random.default_rng([seed, self.side])
-        low, high = self.qualities
-        rows = [
-            self._one(image, quality=int(q)) for image, q in zip(images, rng.integers(low, high + 1, len(images)), strict=True)
-        ]
+        rows = [self.one(image, quality=int(q)) for image, q in zip(images, self.draw(len(images), seed=seed), strict=True)]
         return np.stack(rows) if rows else np.empty((0, *self.size, 3), np.uint8)
 
-    def _one(self, image: Pixels, *, quality: int) -> Pixels:
+    def draw(self, n: int, *, seed: int) -> Ints:
+        """Return the (n,) qualities that `apply` takes for n images, for whoever has one image at a time."""
+        low, high = self.qualities
+        return np.random.default_rng([seed, self.side]).integers(low, high + 1, n)
+
+    def one(self, image: Pixels, *, quality: int) -> Pixels:
+        """Return (height, width, 3) uint8 from one image."""
         reduced = Image.fromarray(square(image)).resize((self.side, self.side), Image.Resampling.BOX)
         coded = reencode(np.asarray(reduced), quality=quality)
         return np.asarray(Image.fromarray(coded).resize(self.size[::-1], Image.Resampling.BILINEAR))
@@ -53,11 +55,18 @@ def square(image: Pixels) -> Pixels:
 
 
 def matched_chain(inside: list[Pixels], outside: list[Pixels], *, size: tuple[int, int]) -> Chain:
-    """Choose the side below what the smaller source has; InvalidInputError if a source is too small to be reduced.
+    """Return `chain_for` the sizes of these images."""
+    short_sides = (np.array([min(i.shape[:2]) for i in pool], np.int64) for pool in (inside, outside))
+    return chain_for(*short_sides, size=size)
 
-    The 5th percentile of each source's short sides counts, so that a handful of thumbnails does not decide.
+
+def chain_for(inside: Ints, outside: Ints, *, size: tuple[int, int]) -> Chain:
+    """Choose the side below what the smaller source has, from short sides (n,) and (m,) in pixels.
+
+    The 5th percentile of each source counts, so that a handful of thumbnails does not decide. InvalidInputError if a source is
+    too small to be reduced.
     """
-    sides = [float(np.percentile([min(i.shape[:2]) for i in pool], 5)) for pool in (inside, outside)]
+    sides = [float(np.percentile(pool, 5)) for pool in (inside, outside)]
     side = int(_SHARE * min(*sides, *size))
     if side < _MIN_SIDE:
         raise InvalidInputError(

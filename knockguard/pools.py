@@ -1,20 +1,21 @@
 """From folders and Parquet files to images split for fitting, calibration and test.
 
 The same bytes never stand on two sides: a picture's side is drawn from its own hash, so copies go together and adding images
-moves none of the old ones.
+moves none of the old ones. A source is looked through once for hashes and sizes and read again for what was chosen, one image at
+a time: however large it is, memory holds hashes of the chosen ones and the picture at hand.
 """
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from guard.errors import InvalidInputError
-from guard.images import decode, read
-from guard.types import Pixels, Reporter
+from guard.images import Encoded, decode, read, size_of
+from guard.types import Ints, Pixels, Reporter
 
 MIN_FIT = 50
 MIN_CLASSES = 4
@@ -30,9 +31,8 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The model's (height, width), the most images read from one source (drawn by their hashes), and the split's seed."""
+    """The most images used of one source (drawn by their hashes), and the split's seed."""
 
-    size: tuple[int, int]
     limit: int
     seed: int
 
@@ -42,47 +42,100 @@ OUT_SPLIT = Split({"fit": 0.7, "test": 0.3}, classes=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Images by side. `by_class` tells whether whole classes stand on one side, so that test classes are new to the detector."""
+class _Found:
+    """One chosen image: where it stands in the source, and what its header says, or what is wrong with it."""
 
-    sides: dict[str, list[Pixels]]
+    digest: bytes
+    place: int
+    label: str | None
+    short_side: int
+    fault: InvalidInputError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A source that was looked through: which images stand on which side, none of them held.
+
+    `short_sides` has (n,) pixels a side. `by_class` tells whether whole classes stand on one side, so that test classes are new
+    to the detector.
+    """
+
+    source: Path
+    short_sides: Mapping[str, Ints]
     by_class: bool
+    _where: Mapping[int, tuple[str, int, bytes]]  # place in the source -> side, row on that side, hash
 
     def counts(self) -> dict[str, int]:
         """Return how many images each side has."""
-        return {side: len(images) for side, images in self.sides.items()}
+        return {side: len(found) for side, found in self.short_sides.items()}
+
+    def images(self, *, progress: Reporter) -> Iterator[tuple[str, int, Pixels]]:
+        """Yield side, row and (h, w, 3) image of every chosen one, in the source's order; rows are by hash, whatever the names.
+
+        InvalidInputError if an image cannot be decoded, or is another than it was when the source was looked through.
+        """
+        found = zip(sorted(self._where), read(self.source, only=self._where), strict=True)
+        for done, (place, item) in enumerate(found, 1):
+            side, row, digest = self._where[place]
+            if sha256(item.content).digest() != digest:
+                raise InvalidInputError(
+                    f"{item.name} has changed since it was looked at; let nobody write there, and start again"
+                )
+            yield side, row, decode(item.content, name=item.name)
+            progress(done, len(self._where))
 
 
-def load_pool(source: Path, split: Split, reading: Reading, *, progress: Reporter) -> Pool:
-    """Read, decode and split images; InvalidInputError if there are too few to fit anything, or one cannot be read.
-
-    Pictures far larger than the model's are halved until they are not, to bound memory; the matched chain reduces them further.
-    """
+def look_through(source: Path, split: Split, reading: Reading) -> Pool:
+    """Choose and split images; InvalidInputError if there are too few to fit anything, or a chosen one's header is broken."""
+    chosen = _chosen(source, reading.limit)
     shares, seed = split.shares, reading.seed
-    unique = {sha256(item.content).digest(): item for item in read(source)}
-    chosen = dict(sorted(unique.items())[: reading.limit])
-    classes = sorted({item.label for item in chosen.values() if item.label is not None})
+    classes = sorted({found.label for found in chosen if found.label is not None})
     by_class = split.classes and len(classes) >= MIN_CLASSES
     ranks = {c: (i + 0.5) / len(classes) for i, c in enumerate(sorted(classes, key=lambda c: _position(c.encode(), seed)))}
-    sides: dict[str, list[Pixels]] = {side: [] for side in shares}
-    for done, (digest, item) in enumerate(chosen.items(), 1):
-        position = ranks[item.label] if by_class and item.label is not None else _position(digest, seed)
-        sides[_side(position, shares)].append(_bounded(decode(item.content, name=item.name), reading.size))
-        progress(done, len(chosen))
-    for side, images in sides.items():
+    short_sides: dict[str, list[int]] = {side: [] for side in shares}
+    where = {}
+    for found in chosen:
+        position = ranks[found.label] if by_class and found.label is not None else _position(found.digest, seed)
+        side = _side(position, shares)
+        where[found.place] = (side, len(short_sides[side]), found.digest)
+        short_sides[side].append(found.short_side)
+    for side, images in short_sides.items():
         least = MIN_FIT if side == "fit" else 1
         if len(images) < least:
             raise InvalidInputError(
                 f"{source}: {len(images)} different images fell to {side!r}, at least {least} are needed; "
                 f"there are {len(chosen)} in all, give more"
             )
-    return Pool(sides, by_class)
+    return Pool(source, {side: np.array(found, np.int64) for side, found in short_sides.items()}, by_class, where)
 
 
-def _bounded(image: Pixels, size: tuple[int, int]) -> Pixels:
-    while min(image.shape[:2]) >= 4 * max(size):
-        image = np.asarray(Image.fromarray(image).reduce(2))
-    return image
+def _chosen(source: Path, limit: int) -> list[_Found]:
+    """Return the `limit` images of the smallest hashes, by hash, each content once."""
+    heap: list[tuple[int, int]] = []  # of the largest hash on top, negated, and where it stands
+    kept: dict[bytes, _Found] = {}
+    for place, item in enumerate(read(source)):
+        digest = sha256(item.content).digest()
+        rank = -int.from_bytes(digest)
+        if digest in kept or (len(heap) == limit and rank < heap[0][0]):
+            continue
+        kept[digest] = _found(digest, place, item)
+        if len(heap) < limit:
+            heapq.heappush(heap, (rank, place))
+        else:
+            dropped, _ = heapq.heappushpop(heap, (rank, place))
+            del kept[(-dropped).to_bytes(32)]
+    chosen = [kept[digest] for digest in sorted(kept)]
+    for found in chosen:
+        if found.fault is not None:  # only now: an image that is not used may be as broken as it likes
+            raise found.fault
+    return chosen
+
+
+def _found(digest: bytes, place: int, item: Encoded) -> _Found:
+    try:
+        return _Found(digest, place, item.label, min(size_of(item.content, name=item.name)), None)
+    except InvalidInputError as error:
+        return _Found(digest, place, item.label, 0, error)
 
 
 def _position(what: bytes, seed: int) -> float:

@@ -5,7 +5,7 @@ of the model is trained, and nothing but the fused graph is ever scored.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -35,6 +35,7 @@ from guard.types import Floats, Pixels, Reporter
 _PARITY_ROWS = 64
 DEFAULT_DETECTORS = ("linear", "energy", "msp")
 DEFAULT_TARGET_FPR = 0.05
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ def _fit(
     chosen = {name: from_options(DETECTORS.get(name), {}, what=f"detector {name!r}") for name in plan.detectors}
     graph = graph_bytes(feature_graph(victim, taps))
     total = len(material.in_fit) + len(material.out_fit)
-    inside = run(graph, to_inputs(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
+    inside = run(graph, _inputs(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
     outside = run(
-        graph, to_inputs(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
+        graph, _inputs(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
     )
     probabilities = inside["probabilities"]
     data = FitData(inside, probabilities.argmax(axis=1).astype(np.int64), probabilities.shape[1], outside)
@@ -183,4 +184,9 @@ def _fit(
 
 
 def _scores(fused: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
-    return run(fused, to_inputs(pixels, spec), outputs=("scores",))["scores"]
+    return run(fused, _inputs(pixels, spec), outputs=("scores",))["scores"]
+
+
+def _inputs(pixels: Pixels, spec: InputSpec) -> Iterator[Floats]:
+    """Yield model inputs in batches: as float32 all of them at once would take four times the images' own memory."""
+    return (to_inputs(pixels[start : start + _AT_ONCE], spec) for start in range(0, len(pixels), _AT_ONCE))

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from onnx import ModelProto
 from rich.table import Table
 
@@ -13,14 +12,14 @@ from exporters.graph import input_of, load_graph
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
-from guard.chain import matched_chain
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError
-from guard.preprocess import framed, image_size
+from guard.preprocess import image_size
 from guard.rate import Rate
 from guard.registry import nearest
 from knockguard.console import Stages, note, out, warn
-from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, load_pool
+from knockguard.matching import match
+from knockguard.pools import IN_SPLIT, OUT_SPLIT, Reading, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
 
 SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
@@ -70,15 +69,15 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
 
     stages = Stages(n_stages=4)
     size = image_size(spec)
-    reading = Reading(size, options.limit, options.seed)
-    with stages.stage("reading in images") as progress:
-        inside = load_pool(options.inside, IN_SPLIT, reading, progress=progress)
-    with stages.stage("reading the out pool") as progress:
-        outside = load_pool(options.out_pool, OUT_SPLIT, reading, progress=progress)
+    reading = Reading(options.limit, options.seed)
+    with stages.stage("looking through in images"):
+        inside = look_through(options.inside, IN_SPLIT, reading)
+    with stages.stage("looking through the out pool"):
+        outside = look_through(options.out_pool, OUT_SPLIT, reading)
     if not outside.by_class:
         warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
-    with stages.stage("matching both sides"):
-        material = match(inside, outside, size=size, seed=options.seed)
+    with stages.stage("reading and matching both sides") as progress:
+        material = match(inside, outside, size=size, seed=options.seed, progress=progress)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = low_level_rates(material, target_fpr=options.target_fpr)
@@ -90,19 +89,6 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
             "images. Use images that it has not seen, or thresholds on confidence will flag customers"
         )
     _print(protected, baseline, options, as_json=as_json)
-
-
-def match(inside: Pool, outside: Pool, *, size: tuple[int, int], seed: int) -> Material:
-    """Return both pools after the matched chain; calibration also holds in images that were only resized."""
-    chain = matched_chain(inside.sides["fit"], outside.sides["fit"], size=size)
-    plain = np.stack([framed(image, size) for image in inside.sides["calibration"]])
-    return Material(
-        in_fit=chain.apply(inside.sides["fit"], seed=seed),
-        out_fit=chain.apply(outside.sides["fit"], seed=seed + 1),
-        calibration={"as_sent": plain, "reencoded": chain.apply(inside.sides["calibration"], seed=seed + 2)},
-        in_test=chain.apply(inside.sides["test"], seed=seed + 3),
-        out_test=chain.apply(outside.sides["test"], seed=seed + 4),
-    )
 
 
 def low_level_rates(material: Material, *, target_fpr: float) -> tuple[Rate, Rate]:
