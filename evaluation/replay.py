@@ -1,137 +1,116 @@
 """Replay: an attack carried out against a live gateway, over gRPC, as a client meets it.
 
-What is stored is asked once: an attack that was cut off goes on from its stored transfer set.
+What was answered is never asked again, whatever ended the attack: see `evaluation.ledger`. A transfer set is a function of the
+campaign and of the answers, not of the budget: the attack always chooses whole turns, and a budget that ends within one is spent
+on the turn's first part. So a smaller budget's queries are the first of a larger one's.
 """
 
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from evaluation.adversaries.base import Adversary
 from evaluation.attacks.base import Attack, Pool, Turn
-from evaluation.transfer import Queries, TransferSet, nothing_asked
+from evaluation.ledger import open_ledger
+from evaluation.plugin_options import options_of
+from evaluation.target import Pace, Target, ask_rows
+from evaluation.transfer import Queries, TransferSet
 from grpc_api.client import GuardClient
-from guard.errors import InvalidInputError, PermissionDeniedError
-from guard.types import Floats, Pixels, Reporter
-from guard.whole import write_whole
+from guard.errors import ConfigError, InvalidInputError
+from guard.types import Reporter
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`n_queries` in all, `turn` of them before the attack chooses again, `rows` in a request, `window` requests at once."""
+    """`n_queries` in all, asked at this pace."""
 
     n_queries: int
-    turn: int = 512
-    rows: int = 16
-    window: int = 8
+    pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
-        if min(self.n_queries, self.turn, self.rows, self.window) < 1:
-            raise InvalidInputError(f"{self}: every number must be at least 1")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model behind a gateway, as its metadata describes it: uint8 images are welcome, so the size is all that matters."""
-
-    model: str
-    input_name: str
-    size: tuple[int, int]
-    n_classes: int
-
-
-async def look_up(client: GuardClient, model: str) -> Target:
-    """Ask a server what its model takes; InvalidInputError if that is not one image."""
-    metadata = await client.metadata(model)
-    shapes = [tuple(i.shape) for i in metadata.inputs]
-    outputs = [tuple(o.shape) for o in metadata.outputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or not outputs or len(outputs[0]) != 2:
-        raise InvalidInputError(
-            f"model {model!r} takes {shapes} and gives {outputs}; an attack needs one image in, (n, classes) out"
-        )
-    _, a, b, c = shapes[0]
-    size = (a, b) if c == 3 else (b, c)
-    return Target(model, metadata.inputs[0].name, size, outputs[0][1])
+        if self.n_queries < 1:
+            raise InvalidInputError(f"a budget of {self.n_queries} queries; it must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One attack with its pool and seed, and the file that its transfer set is kept in."""
+    """One attack, with the pool and the seed that it chooses by, as one adversary asks it, against one endpoint.
+
+    `path` is where the transfer set is kept. `endpoint` is what else the answers depend on and a client cannot ask for: an
+    address, a bundle and its policy. The attack chooses anew after each `turn` queries.
+    """
 
     attack: Attack
+    adversary: Adversary
     pool: Pool
     seed: int
     path: Path
+    endpoint: str
+    turn: int = 512
+
+    def __post_init__(self) -> None:
+        if self.turn < self.adversary.n_copies:
+            raise ConfigError(
+                f"a turn of {self.turn} queries and an adversary that asks {self.adversary.n_copies} for one; "
+                "a turn must hold one image at least"
+            )
+
+    def facts(self, target: Target) -> dict[str, str]:
+        """Return what the transfer set depends on, in words."""
+        return {
+            "attack": f"{self.attack.name} {options_of(self.attack)}",
+            "adversary": self.adversary.asking,
+            "seed": str(self.seed),
+            "turn": str(self.turn),
+            "pool": _digest(self.pool),
+            "endpoint": self.endpoint,
+            "model": f"{target.model} {','.join(target.versions)} {target.platform}".strip(),
+            "images": f"{target.size[0]} x {target.size[1]}",
+            "classes": str(target.n_classes),
+        }
+
+    def next_queries(self, asked: TransferSet) -> Queries:
+        """Return what a whole turn asks after these whole turns."""
+        turn = Turn(self.pool, self.adversary.heard(asked), self.turn // self.adversary.n_copies, self.seed)
+        return self.adversary.expand(self.attack.next_queries(turn))
 
 
-async def replay(client: GuardClient, target: Target, campaign: Campaign, budget: Budget, *, progress: Reporter) -> TransferSet:
+async def replay(
+    clients: Sequence[GuardClient], target: Target, campaign: Campaign, budget: Budget, *, progress: Reporter
+) -> TransferSet:
     """Ask until the budget is spent or the attack has no more to ask; return everything asked, in order.
 
-    After each turn the transfer set is at the campaign's path, whole. What lies there from before is gone on from. Raises what
-    the client raises.
+    One client for each identity of the adversary's, ConfigError if there are fewer. What lies at the campaign's path from before
+    is gone on from; ConfigError if something else asked it. Raises what the clients raise; what was answered until then is kept.
     """
-    path = campaign.path
-    asked = _asked_before(path, target) if path.exists() else nothing_asked(side=target.size, n_classes=target.n_classes)
-    while len(asked) < budget.n_queries:
-        turn = Turn(campaign.pool, asked, min(budget.turn, budget.n_queries - len(asked)), campaign.seed)
-        queries = campaign.attack.next_queries(turn)
-        if not len(queries):
-            break
-        answers = await _answers(client, target, queries.pixels, budget)
-        asked = asked.joined(queries, answers)
-        write_transfer_set(asked, path)
-        progress(len(asked), budget.n_queries)
-    return asked.first(budget.n_queries)
+    adversary, n = campaign.adversary, budget.n_queries
+    if len(clients) < adversary.n_clients:
+        raise ConfigError(f"the {adversary.name} adversary asks as {adversary.n_clients} clients, and there are {len(clients)}")
+    with open_ledger(campaign.path, campaign.facts(target), side=target.size, n_classes=target.n_classes) as ledger:
+        while (start := len(ledger.done)) < n and len(whole := campaign.next_queries(ledger.done)):
+            queries = whole.first(n - start)
+            missing = ledger.missing(queries)
+            who = adversary.client_of(start, len(queries))[missing]
+            n_answered = start + len(queries) - len(missing)
+            async with aclosing(ask_rows(clients, target, queries.pixels[missing], who, pace=budget.pace)) as coming:
+                async for rows, answers in coming:
+                    ledger.enter(missing[rows], queries, answers)
+                    n_answered += len(rows)
+                    progress(n_answered, n)
+            if len(queries) < len(whole):
+                break
+            ledger.end_turn()
+        ledger.fold()
+        return ledger.asked().first(n)
 
 
-def _asked_before(path: Path, target: Target) -> TransferSet:
-    """Return the stored transfer set; InvalidInputError if another kind of model gave its answers."""
-    asked = read_transfer_set(path)
-    side = asked.queries.pixels.shape[1:3]
-    if (side, asked.n_classes) != (target.size, target.n_classes):
-        raise InvalidInputError(
-            f"{path} holds answers with {asked.n_classes} classes to images of {side}, and {target.model!r} gives "
-            f"{target.n_classes} to {target.size}; remove the file to ask anew"
-        )
-    return asked
-
-
-async def _answers(client: GuardClient, target: Target, pixels: Pixels, budget: Budget) -> Floats:
-    """Return one answer a row. Rows that the gateway refuses are zeros: they tell nothing."""
-    try:
-        batches = _batches(pixels, budget.rows)
-        rows = [a async for a in client.ask(target.model, target.input_name, batches, window=budget.window)]
-        return np.concatenate(rows)
-    except PermissionDeniedError:
-        return np.stack([await _one(client, target, image) for image in pixels])
-
-
-async def _one(client: GuardClient, target: Target, image: Pixels) -> Floats:
-    try:
-        return np.asarray((await client.infer(target.model, target.input_name, image[None]))[0])
-    except PermissionDeniedError:
-        return np.zeros(target.n_classes, np.float32)
-
-
-def _batches(pixels: Pixels, rows: int) -> Iterator[Pixels]:
-    for start in range(0, len(pixels), rows):
-        yield pixels[start : start + rows]
-
-
-def write_transfer_set(asked: TransferSet, path: Path) -> None:
-    """Write queries and answers, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, pixels=asked.queries.pixels, sources=asked.queries.sources, answers=asked.answers)
-    write_whole(path, buffer.getvalue())
-
-
-def read_transfer_set(path: Path) -> TransferSet:
-    """Read what `write_transfer_set` wrote; InvalidInputError if it is something else."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return TransferSet(Queries(file["pixels"], file["sources"]), file["answers"])
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
-        raise InvalidInputError(f"{path} holds no transfer set ({error}); remove it to ask anew") from None
+def _digest(pool: Pool) -> str:
+    digest = sha256(repr(pool.pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pool.pixels).data)
+    if pool.groups is not None:
+        digest.update(np.ascontiguousarray(pool.groups).data)
+    return f"of {len(pool)} images {digest.hexdigest()[:16]}"

@@ -20,7 +20,12 @@ class Student:
 
 
 def copy_victim(stolen: TransferSet, *, adversary: Adversary, student: Student, seed: int, progress: Reporter) -> nn.Module:
-    """Return a surrogate trained on what `adversary` makes of the answers; the same arguments give the same copy."""
+    """Return a surrogate trained on what `adversary` makes of the answers; the same arguments give the same copy.
+
+    Whoever is left with fewer than two answers has learned nothing: the surrogate is then as it was built.
+    """
     lesson = adversary.lesson(stolen)
     model = build(student.architecture, n_classes=stolen.n_classes, seed=seed)
+    if len(lesson) < 2:
+        return model.eval()
     return train(model, lesson.pixels, lesson.targets, training=student.training, seed=seed, progress=progress)

@@ -27,6 +27,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def first(self, n: int) -> "Queries":
+        """Return the first `n` queries; all of them when there are no more."""
+        return Queries(self.pixels[:n], self.sources[:n])
+
 
 @dataclass(frozen=True, slots=True)
 class TransferSet:
@@ -50,7 +54,7 @@ class TransferSet:
 
     def first(self, n: int) -> "TransferSet":
         """Return the transfer set that a budget of `n` would have given; all of it when there is no more."""
-        return TransferSet(Queries(self.queries.pixels[:n], self.queries.sources[:n]), self.answers[:n])
+        return TransferSet(self.queries.first(n), self.answers[:n])
 
     def joined(self, queries: Queries, answers: Floats) -> "TransferSet":
         """Return this set with later queries and their answers behind it."""

@@ -1,30 +1,39 @@
 """`knockguard attack`: one extraction attack against a running endpoint, and what the copy is worth."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+from pydantic import JsonValue
 
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
 from evaluation.authorisation import check_authorised
+from evaluation.ledger import discard
 from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
 from evaluation.models import architecture
-from evaluation.replay import Budget, Campaign, Target, look_up, replay
+from evaluation.replay import Budget, Campaign, replay
 from evaluation.report_table import results_table
-from evaluation.results import RESULTS, PolicyResult, Results, VictimResult, write_results
+from evaluation.results import RESULTS, PolicyResult, Results, write_results
 from evaluation.surrogate import Student, copy_victim
+from evaluation.target import Target, answers, look_up
 from evaluation.training import Training, predict
 from evaluation.transfer import TransferSet
 from grpc_api.client import GuardClient
-from guard.errors import ConfigError, InvalidInputError
-from guard.images import load
-from guard.types import Floats, Ints, Pixels, Reporter
-from knockguard.console import Stages, note, out
+from guard.errors import ConfigError
+from guard.settings import from_options
+from guard.types import Floats, Pixels, Reporter
+from knockguard.attack_images import read_labelled, read_pool
+from knockguard.attack_victim import MeasuredVictim, check_same, unguarded
+from knockguard.console import Stages, note, out, warn
+from knockguard.serving import parse_options
+
+TRANSFER_SET, VICTIM = "transfer.npz", "victim.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +46,59 @@ class AttackOptions:
     model: str
     out: Path
     attack: str
+    attack_options: tuple[str, ...]
     adversary: str
+    adversary_options: tuple[str, ...]
     queries: int
+    limit: int
     epochs: int
     architecture: str
+    bundle: Path | None
     api_key_file: Path | None
     authorised: str | None
     seed: int
+    resume: bool
     force: bool
 
 
 def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
-    """Ask, train a copy, measure it. A transfer set that an earlier run left in the folder is gone on from, never asked again."""
-    check_authorised(options.address, options.authorised)
-    attack, adversary = ATTACKS.get(options.attack)(), ADVERSARIES.get(options.adversary)()
-    student = Student(architecture_name(options.architecture), Training(epochs=options.epochs))
-    if (options.out / RESULTS).exists() and not options.force:
-        raise ConfigError(f"{options.out / RESULTS} exists; give another folder, or --force to go on from its transfer set")
-    options.out.mkdir(parents=True, exist_ok=True)
-    key = _key(options.api_key_file)
+    """Measure the victim, ask, train a copy, measure it.
 
-    stages = Stages(n_stages=4)
-    target = asyncio.run(_target(options, key))
-    with stages.stage("reading the pool and the test images"):
-        pool, _ = load(options.pool, target.size)
-        test, labels = _labelled(options.test, target)
-    budget = Budget(options.queries)
-    campaign = Campaign(attack, Pool(pool), options.seed, options.out / "transfer.npz")
+    A transfer set that an interrupted run left in the folder is gone on from, never asked again; one that another attack left is
+    refused.
+    """
+    check_authorised(options.address, options.authorised)
+    attack = from_options(ATTACKS.get(options.attack), parse_options(options.attack_options), what=f"attack {options.attack!r}")
+    adversary = from_options(
+        ADVERSARIES.get(options.adversary), parse_options(options.adversary_options), what=f"adversary {options.adversary!r}"
+    )
+    student = Student(architecture_name(options.architecture), Training(epochs=options.epochs))
+    clients = [
+        GuardClient(options.address, api_key=key) for key in _keys(options.api_key_file, adversary.name, n=adversary.n_clients)
+    ]
+    _make_room(options)
+
+    stages = Stages(n_stages=5)
+    target = asyncio.run(_look_up(clients[0], options.model))
+    with stages.stage("reading the pool and the test images") as progress:
+        pool, classes = read_pool(options.pool, target, limit=options.limit, progress=progress)
+        test, labels = read_labelled(options.test, target, limit=options.limit, progress=progress)
+    campaign = Campaign(attack, adversary, pool, options.seed, options.out / TRANSFER_SET, options.address)
+    if attack.needs_groups and classes:
+        note(f"the pool's groups: {', '.join(f'{i} is {name}' for i, name in enumerate(classes))}")
+    with stages.stage("measuring the victim"):
+        served = asyncio.run(_as_customer(clients[0], target, test))
+        own = unguarded(options.bundle, target, test) if options.bundle else None
+        victim = MeasuredVictim(served, own, labels)
+        victim.check()
+        check_same(options.out / VICTIM, served)
     with stages.stage(f"asking {options.queries} times") as progress:
-        stolen = asyncio.run(_ask(_client(options, key), target, campaign, budget, progress))
-        victim = asyncio.run(_as_customer(_client(options, key), target, test, budget))
+        stolen = asyncio.run(_ask(clients, target, campaign, Budget(options.queries), progress))
+    _warn(victim, stolen, pool, options)
     with stages.stage("training the copy") as progress:
         copy = copy_victim(stolen, adversary=adversary, student=student, seed=options.seed, progress=progress)
-    with stages.stage("measuring"):
-        results = _results(options, (victim, predict(copy, test), labels), n_queries=len(stolen), seconds=stages.seconds)
+    with stages.stage("measuring the copy"):
+        results = _results(options, victim, predict(copy, test), stolen, stages.seconds)
         write_results(results, options.out / RESULTS)
     if as_json:
         out.print_json(results.model_dump_json())
@@ -85,70 +113,93 @@ def architecture_name(name: str) -> str:
     return name
 
 
-def _key(path: Path | None) -> str | None:
+def _make_room(options: AttackOptions) -> None:
+    """Make the folder; with --force what an attack left there goes."""
+    if options.force:
+        discard(options.out / TRANSFER_SET)
+        for name in (VICTIM, RESULTS):
+            (options.out / name).unlink(missing_ok=True)
+    elif (options.out / RESULTS).exists() and not options.resume:
+        raise ConfigError(
+            f"{options.out / RESULTS} exists; give another folder, --resume to go on from its transfer set, "
+            "or --force to ask anew"
+        )
+    options.out.mkdir(parents=True, exist_ok=True)
+
+
+def _keys(path: Path | None, adversary: str, *, n: int) -> list[str | None]:
+    """Return one API key for each of n clients, the lines of a file; all None without a file."""
     if path is None:
-        return None
+        if n > 1:
+            warn(f"the {adversary} adversary asks from {n} connections without a key: to the gateway they are one client")
+        return [None] * n
     try:
-        return path.read_text(encoding="utf-8").strip()
+        keys = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read --api-key-file {path}: {error}") from None
+    if len(keys) < n:
+        raise ConfigError(
+            f"--api-key-file {path} holds {len(keys)} keys, and the {adversary} adversary asks as {n} clients; "
+            "put one on each line"
+        )
+    return [*keys[:n]]
 
 
-def _client(options: AttackOptions, key: str | None) -> GuardClient:
-    """Return a client of its own for each event loop."""
-    return GuardClient(options.address, api_key=key)
-
-
-async def _target(options: AttackOptions, key: str | None) -> Target:
-    async with _client(options, key) as client:
-        return await look_up(client, options.model)
-
-
-def _labelled(source: Path, target: Target) -> tuple[Pixels, Ints]:
-    """Return test images whose classes, in sorted order, are the model's; numbers sort as numbers."""
-    pixels, names = load(source, target.size)
-    if None in names:
-        raise InvalidInputError(f"{source}: test images need classes, one folder each or a 'label' column, to measure a copy on")
-    known = sorted({str(n) for n in names}, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n))
-    if len(known) != target.n_classes:
-        raise InvalidInputError(f"{source} has {len(known)} classes and the model has {target.n_classes}; they must be the same")
-    index = {name: i for i, name in enumerate(known)}
-    return pixels, np.array([index[str(n)] for n in names], np.int64)
-
-
-async def _ask(client: GuardClient, target: Target, campaign: Campaign, budget: Budget, progress: Reporter) -> TransferSet:
+async def _look_up(client: GuardClient, model: str) -> Target:
     async with client:
-        return await replay(client, target, campaign, budget, progress=progress)
+        return await look_up(client, model)
 
 
-async def _as_customer(client: GuardClient, target: Target, images: Pixels, budget: Budget) -> Floats:
+async def _ask(
+    clients: Sequence[GuardClient], target: Target, campaign: Campaign, budget: Budget, progress: Reporter
+) -> TransferSet:
+    async with AsyncExitStack() as stack:
+        for client in clients:
+            await stack.enter_async_context(client)
+        return await replay(clients, target, campaign, budget, progress=progress)
+
+
+async def _as_customer(client: GuardClient, target: Target, images: Pixels) -> Floats:
     """Return the endpoint's answers (n, k) to images, as any customer gets them."""
     async with client:
-        batches = [images[i : i + budget.rows] for i in range(0, len(images), budget.rows)]
-        return np.concatenate([a async for a in client.ask(target.model, target.input_name, batches)])
+        return await answers(client, target, images)
+
+
+def _warn(victim: MeasuredVictim, stolen: TransferSet, pool: Pool, options: AttackOptions) -> None:
+    """Say what makes the figures other than they seem."""
+    if victim.unguarded is None and victim.accuracy <= victim.chance:
+        warn(
+            f"as it is served the victim is right in {victim.accuracy:.3f}, no better than chance: recovery is of what is "
+            "served. With --bundle its own model is measured"
+        )
+    if len(stolen) < options.queries:
+        warn(f"the attack asked {len(stolen)} of {options.queries}: it has nothing more to ask from {len(pool)} images")
+    if refused := len(stolen) - _n_answered(stolen):
+        warn(f"{refused} of {len(stolen)} queries were refused; nothing is learned from them")
+
+
+def _n_answered(stolen: TransferSet) -> int:
+    return int((stolen.answers.sum(axis=1) > 0).sum())
 
 
 def _results(
-    options: AttackOptions, measured: tuple[Floats, Floats, Ints], *, n_queries: int, seconds: dict[str, float]
+    options: AttackOptions, victim: MeasuredVictim, copy: Floats, stolen: TransferSet, seconds: dict[str, float]
 ) -> Results:
-    victim, copy, labels = measured
-    accuracy, copied = balanced_accuracy(victim, labels), balanced_accuracy(copy, labels)
-    chance = 1 / victim.shape[1]
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k != "api_key_file"}
+    accuracy, copied = victim.accuracy, balanced_accuracy(copy, victim.labels)
+    settings = {k: _plain(v) for k, v in asdict(options).items() if k != "api_key_file"}
     return Results(
         command=f"knockguard attack {options.address} --model {options.model} --queries {options.queries}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        victim=VictimResult(accuracy=accuracy, chance=chance, n_test=len(labels), architecture="as served, through its guard"),
-        detector=None,
-        baseline=None,
+        victim=victim.result(),
         policies=(
             PolicyResult(
                 policy="as served",
                 surrogate_accuracy=copied,
                 recovery=recovery(copied, accuracy),
-                net_recovery=net_recovery(copied, accuracy, chance=chance),
-                fidelity=fidelity(copy, victim),
-                queries=n_queries,
+                net_recovery=net_recovery(copied, accuracy, chance=victim.chance) if accuracy > victim.chance else None,
+                fidelity=None if victim.unguarded is None else fidelity(copy, victim.unguarded),
+                benign_accuracy=None if victim.unguarded is None else victim.benign_accuracy(),
+                queries=len(stolen),
                 attack=options.attack,
                 adversary=options.adversary,
             ),
@@ -156,5 +207,12 @@ def _results(
         versions={name: version(name) for name in ("knockguard", "torch", "numpy")},
         seeds={"attack": options.seed},
         stage_seconds=dict(seconds),
-        settings=settings,
+        settings=settings | {"answered": _n_answered(stolen)},
     )
+
+
+def _plain(value: object) -> JsonValue:
+    """Return a setting as JSON has it."""
+    if isinstance(value, tuple):
+        return [str(v) for v in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

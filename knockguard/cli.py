@@ -146,23 +146,52 @@ def attack(
         "attack"
     ),
     name: Annotated[str, typer.Option("--attack", help="What is asked: see `knockguard list`.")] = "knockoff",
-    adversary: Annotated[str, typer.Option(help="What is done with the answers.")] = "soft",
+    attack_option: Annotated[list[str] | None, typer.Option(help="An option of the attack, KEY=VALUE.")] = None,
+    adversary: Annotated[str, typer.Option(help="How it is asked, and what is done with the answers.")] = "soft",
+    adversary_option: Annotated[list[str] | None, typer.Option(help="An option of the adversary, KEY=VALUE.")] = None,
     queries: Annotated[int, typer.Option(min=1, help="Query budget.")] = 4000,
+    limit: Annotated[int, typer.Option(min=2, help="The most images read from each source.")] = 20_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the surrogate's training.")] = 10,
     architecture: Annotated[str, typer.Option(help="The surrogate's architecture.")] = "cnn-small",
-    api_key_file: Annotated[Path | None, typer.Option(help="File that holds the adversary's API key.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="The bundle behind the endpoint, where it is yours: measures its model without the guard.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the adversary's API keys, one a line for each client it asks as.")
+    ] = None,
     authorised: Annotated[
         str | None, typer.Option("--i-am-authorised-by", help="Who allowed this; needed for any address other than loopback.")
     ] = None,
     seed: Seed = 0,
-    force: Force = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the folder's transfer set, and replace its results.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Ask anew, and replace what is there.")] = False,
     json: Json = False,
 ) -> None:
     """Carry out one extraction attack against a running gateway, and measure what the copy is worth."""
     from knockguard.attacking import AttackOptions, attack_endpoint
 
     options = AttackOptions(
-        address, pool, test, model, out, name, adversary, queries, epochs, architecture, api_key_file, authorised, seed, force
+        address=address,
+        pool=pool,
+        test=test,
+        model=model,
+        out=out,
+        attack=name,
+        attack_options=tuple(attack_option or ()),
+        adversary=adversary,
+        adversary_options=tuple(adversary_option or ()),
+        queries=queries,
+        limit=limit,
+        epochs=epochs,
+        architecture=architecture,
+        bundle=bundle,
+        api_key_file=api_key_file,
+        authorised=authorised,
+        seed=seed,
+        resume=resume,
+        force=force,
     )
     attack_endpoint(options, as_json=json)
 

@@ -8,8 +8,10 @@ from secrets import token_urlsafe
 
 import numpy as np
 
+from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Attack, Pool
-from evaluation.replay import Budget, Campaign, look_up, replay
+from evaluation.replay import Budget, Campaign, replay
+from evaluation.target import look_up
 from evaluation.transfer import TransferSet
 from grpc_api.client import GuardClient
 from guard.types import Floats, Pixels, Reporter
@@ -56,7 +58,14 @@ def play(scene: Scene, scratch: Path, *, log: Path, progress: Reporter) -> Serve
     arguments += ["--api-keys", str(keys_file), "--secret-file", str(secret_file)]
     with gateway(scene.bundle, log=log, arguments=arguments) as running:
         benign = asyncio.run(_shop(scene, running, keys[CUSTOMER]))
-        campaign = Campaign(scene.attack, scene.pool, scene.seed, scratch / "transfer.npz")
+        campaign = Campaign(
+            attack=scene.attack,
+            adversary=ADVERSARIES.get("soft")(),
+            pool=scene.pool,
+            seed=scene.seed,
+            path=scratch / "transfer.npz",
+            endpoint=f"{scene.policy} to {scene.apply_to}",
+        )
         flagged = []
         for budget in scene.budgets:
             stolen = asyncio.run(
@@ -78,4 +87,4 @@ async def _shop(scene: Scene, running: RunningGateway, key: str) -> Floats:
 async def _steal(model: str, client: GuardClient, campaign: Campaign, budget: Budget, progress: Reporter) -> TransferSet:
     """Ask as a client; a later call goes on where the earlier one stopped."""
     async with client:
-        return await replay(client, await look_up(client, model), campaign, budget, progress=progress)
+        return await replay([client], await look_up(client, model), campaign, budget, progress=progress)

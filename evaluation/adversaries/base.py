@@ -36,15 +36,16 @@ class Adversary(ABC):
 
     @final
     def lesson(self, stolen: TransferSet) -> Lesson:
-        """Return what to train on; InvalidInputError if fewer than two rows are left, or a target is no distribution."""
+        """Return what to train on, no row where every answer was refused or dropped; InvalidInputError for no distributions."""
         made = self.prepare(stolen)
-        if len(made) < 2:
-            raise InvalidInputError(
-                f"{len(made)} of {len(stolen)} answers are left to learn from; at least 2 are needed, so ask more, or drop less"
-            )
         if len(made.pixels) != len(made.targets) or not np.allclose(made.targets.sum(axis=1), 1, atol=1e-3):
             raise InvalidInputError(f"the {self.name} adversary made targets that are no distributions, one for each image")
         return made
+
+    @property
+    def asking(self) -> str:
+        """What tells its transfer sets from other adversaries': those that ask alike, whatever they believe, say the same."""
+        return "asks plainly"
 
     @property
     def n_copies(self) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from evaluation.adversaries.base import Adversary, Lesson
 from evaluation.adversaries.registry import ADVERSARIES
+from evaluation.plugin_options import options_of
 from evaluation.transfer import Queries, TransferSet
 
 
@@ -20,6 +21,10 @@ class Disguise(Adversary):
     def behind(self) -> Adversary:
         """The adversary behind the disguise; ConfigError if there is none of that name."""
         return ADVERSARIES.get(self.believes)()
+
+    @property
+    def asking(self) -> str:
+        return f"{self.name} {options_of(self, leave_out=('believes',))}, {self.behind.asking}"
 
     @property
     def n_copies(self) -> int:

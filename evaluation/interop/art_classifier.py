@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluation.authorisation import check_authorised
 from evaluation.interop.libraries import library
-from evaluation.replay import Target, look_up
+from evaluation.target import Target, look_up
 from grpc_api.blocking import BlockingClient
 from guard.errors import InvalidInputError, PermissionDeniedError
 from guard.types import Floats, Pixels

@@ -7,8 +7,10 @@ from evaluation.adversaries.base import Adversary
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool, Turn
 from evaluation.attacks.registry import ATTACKS
+from evaluation.models import build
+from evaluation.surrogate import Student, copy_victim
+from evaluation.training import predict
 from evaluation.transfer import Queries, TransferSet, nothing_asked
-from guard.errors import InvalidInputError
 
 
 def stolen(*answers: list[float]) -> TransferSet:
@@ -81,9 +83,12 @@ def test_every_query_has_a_client(adversary):
     assert set(clients) == set(range(adversary.n_clients))
 
 
-def test_too_few_answers_are_refused(adversary):
-    with pytest.raises(InvalidInputError, match="at least 2"):
-        adversary.lesson(stolen([0.7, 0.2, 0.1]))
+def test_who_is_told_nothing_learns_nothing_and_has_an_untrained_copy(adversary):
+    refused = stolen([0.0, 0, 0], [0, 0, 0], [0, 0, 0])
+    assert len(adversary.lesson(refused)) == 0
+    copy = copy_victim(refused, adversary=adversary, student=Student(), seed=3, progress=lambda *_: None)
+    fresh = build(Student().architecture, n_classes=3, seed=3)
+    np.testing.assert_array_equal(predict(copy, refused.queries.pixels), predict(fresh, refused.queries.pixels))
 
 
 def test_soft_scales_cut_answers_and_drops_empty_ones():

@@ -1,6 +1,5 @@
 """One whole pass in miniature: victim, detectors, bundle, a real gateway process, a real attack, a copy."""
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,17 @@ from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
 from evaluation.metrics import fidelity
-from evaluation.replay import Budget, Campaign, look_up, read_transfer_set, replay, write_transfer_set
+from evaluation.replay import Budget
 from evaluation.surrogate import Student, copy_victim
 from evaluation.training import Training, predict
-from evaluation.transfer import TransferSet
 from exporters.graph import load_graph
 from exporters.runtime import run as infer
 from exporters.taps import find_taps
-from grpc_api.client import GuardClient
 from guard.bundle import InputSpec, load_bundle
 from guard.calibration import calibrate
 from guard.preprocess import to_inputs
 from guard.types import Bools, Floats, Pixels
 from knockguard.demo_clients import Scene, Served, play
-from knockguard.gateway_process import RunningGateway
 from knockguard.protect import Material, Plan, Protected, protect
 
 SPEC = InputSpec(name="image", shape=(3, SIDE, SIDE), layout="NCHW", scale=1 / 255)
@@ -64,7 +60,7 @@ def served(protected: Protected, material: Material, tmp_path_factory: pytest.Te
             customer=material.in_test,
             attack=ATTACKS.get("knockoff")(),
             pool=Pool(material.out_test),
-            budgets=(Budget(N_QUERIES // 2, turn=32), Budget(N_QUERIES)),
+            budgets=(Budget(N_QUERIES // 2), Budget(N_QUERIES)),
             seed=0,
         )
         found[policy] = play(scene, folder / policy, log=folder / "log", progress=quiet)
@@ -130,29 +126,6 @@ def test_copy_learns_what_was_answered_and_not_what_was_meant(served: dict[str, 
         pixels = found.stolen.queries.pixels
         agreement[policy] = fidelity(predict(copy, pixels), truth(protected, pixels)[0])
     assert agreement["observe"] > agreement["shuffle"] + 0.15
-
-
-def test_attack_that_was_cut_off_goes_on_without_asking_again(
-    running: RunningGateway, material: Material, tmp_path: Path
-) -> None:
-    campaign = Campaign(ATTACKS.get("knockoff")(), Pool(material.out_test), 3, tmp_path / "transfer.npz")
-
-    def steal(n_queries: int) -> tuple[TransferSet, int]:
-        async def ask() -> TransferSet:
-            async with GuardClient(running.address) as client:
-                return await replay(client, await look_up(client, "discs"), campaign, Budget(n_queries, turn=32), progress=quiet)
-
-        before = running.counter("knockguard_rows_total")
-        return asyncio.run(ask()), running.counter("knockguard_rows_total") - before
-
-    first, asked = steal(64)
-    assert (len(first), asked) == (64, 64)
-    write_transfer_set(first.first(40), campaign.path)  # as if the second turn had been cut off
-    longer, asked = steal(100)
-    assert (len(longer), asked) == (100, 60)
-    assert len(set(longer.queries.sources.tolist())) == 100
-    np.testing.assert_array_equal(read_transfer_set(campaign.path).answers, longer.answers)
-    assert steal(100)[1] == 0
 
 
 def test_bundle_holds_what_was_measured_and_no_secret(protected: Protected, tmp_path: Path) -> None:
