@@ -1,6 +1,7 @@
 """Energy: how little evidence the victim's logits hold for any class."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -22,8 +23,8 @@ class Energy(Detector):
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ConfigError(f"energy: temperature is {self.temperature}; it must be greater than 0 (usual: 1)")
+        if not 0 < self.temperature < inf:
+            raise ConfigError(f"energy: temperature is {self.temperature}; it must be finite and greater than 0 (usual: 1)")
 
     def fit(self, data: FitData) -> Head:
         """Return the formula as a head; the data are not looked at."""

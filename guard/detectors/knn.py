@@ -27,10 +27,12 @@ class Knn(Detector):
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.bank:
             raise ConfigError(f"knn: k is {self.k} and bank {self.bank}; k must be at least 1 and at most bank")
+        if self.seed < 0:
+            raise ConfigError(f"knn: seed is {self.seed}; it must be 0 or more")
 
     def fit(self, data: FitData) -> Head:
         """Choose the bank; FitError if there are fewer images than k."""
-        z = data.features["penultimate"].astype(np.float64)
+        z = data.tap("penultimate").astype(np.float64)
         if len(z) < self.k:
             raise FitError(f"knn with k {self.k} needs as many in images, and got {len(z)}; give more, or a smaller k")
         kept = np.sort(np.random.default_rng(self.seed).permutation(len(z))[: self.bank])

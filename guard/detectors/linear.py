@@ -1,6 +1,7 @@
 """Linear: a logistic regression on what every stage of the victim saw, in against out."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -25,8 +26,8 @@ class Linear(Detector):
     strength: float = 1e-3  # L2, as a share of the mean loss
 
     def __post_init__(self) -> None:
-        if not self.strength > 0:
-            raise ConfigError(f"{self.name}: strength is {self.strength}; it must be greater than 0 (usual: 0.001)")
+        if not 0 < self.strength < inf:
+            raise ConfigError(f"{self.name}: strength is {self.strength}; it must be finite and greater than 0 (usual: 0.001)")
 
     def fit(self, data: FitData) -> Head:
         """Fit on standardised features and fold the scaling in; FitError without stages or without out images."""
@@ -41,10 +42,9 @@ def fit_linear(data: FitData, taps: list[str], *, strength: float) -> Head:
     """Return the logistic regression on these taps, side by side, as one affine map."""
     if not taps:
         raise FitError("no stage features; the graph has no stage tap, so choose a detector on logits, such as energy")
-    n_out = len(data.out_features[taps[0]]) if taps[0] in data.out_features else 0
-    if n_out == 0:
+    inside = np.concatenate([data.tap(t) for t in taps], axis=1)
+    if not any(map(len, data.out_features.values())):
         raise FitError("a linear detector learns from out images and got none; give --out-pool, or choose energy or msp")
-    inside = np.concatenate([data.features[t] for t in taps], axis=1)
     outside = np.concatenate([data.out_features[t] for t in taps], axis=1)
     weights, bias = fit_logistic(inside, outside, strength=strength)
     g = HeadBuilder()

@@ -1,6 +1,7 @@
 """Mahalanobis: how far a query lies from the nearest class of the victim."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 from guard.detectors.base import Detector, FitData
@@ -21,12 +22,12 @@ class Mahalanobis(Detector):
     ridge: float = 1e-3  # added to the diagonal, as a share of the mean variance
 
     def __post_init__(self) -> None:
-        if not self.ridge > 0:
-            raise ConfigError(f"mahalanobis: ridge is {self.ridge}; it must be greater than 0 (usual: 0.001)")
+        if not 0 < self.ridge < inf:
+            raise ConfigError(f"mahalanobis: ridge is {self.ridge}; it must be finite and greater than 0 (usual: 0.001)")
 
     def fit(self, data: FitData) -> Head:
-        """Estimate k means and a (d, d) covariance from in images; FitError if a class has none."""
-        z = data.features["penultimate"]
+        """Estimate k means and a (d, d) covariance from in images; FitError if a class has none, or d is too many."""
+        z = data.tap("penultimate")
         gaussians = fit_gaussians(z, data.labels, n_classes=data.n_classes, ridge=self.ridge)
         g = HeadBuilder()
         return g.head(score=nearest_mean(g, gaussians))

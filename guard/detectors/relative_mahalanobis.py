@@ -1,6 +1,7 @@
 """Relative Mahalanobis: the distance to the nearest class, less the distance to the crowd."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -24,12 +25,13 @@ class RelativeMahalanobis(Detector):
     ridge: float = 1e-3
 
     def __post_init__(self) -> None:
-        if not self.ridge > 0:
-            raise ConfigError(f"relative-mahalanobis: ridge is {self.ridge}; it must be greater than 0 (usual: 0.001)")
+        if not 0 < self.ridge < inf:
+            raise ConfigError(f"relative-mahalanobis: ridge is {self.ridge}; it must be finite and greater than 0 (usual: 0.001)")
 
     def fit(self, data: FitData) -> Head:
-        """Estimate class means with their covariance, and one mean with its own; FitError if a class has no image."""
-        z = data.features["penultimate"]
+        """Estimate class means with their covariance, and one mean with its own; FitError if a class has no image, or
+        there are too few for the features."""
+        z = data.tap("penultimate")
         classes = fit_gaussians(z, data.labels, n_classes=data.n_classes, ridge=self.ridge)
         crowd = fit_gaussians(z, np.zeros(len(z), np.int64), n_classes=1, ridge=self.ridge)
         g = HeadBuilder()

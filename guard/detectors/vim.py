@@ -8,6 +8,9 @@ import numpy as np
 from guard.detectors.base import Detector, FitData
 from guard.detectors.head import Head, HeadBuilder
 from guard.errors import ConfigError, FitError
+from guard.fitting.gaussian import Doubles
+
+_NO_RESIDUAL = 1e-6  # of a feature vector's length; float32 features are no more exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class Vim(Detector):
 
     The residual is what lies outside the `dimensions` principal directions of the in images, about the point where the
     classifier's logits vanish. That point needs the last layer's weights; they are recovered by least squares from features
-    to logits, which is exact for a linear layer. Score: in units of the logits. Source: Wang et al. 2022, section 4.
+    to logits, which is exact for a linear layer. alpha makes the mean residual of in images as large as their mean largest logit,
+    so it exists only where that is positive. Score: in units of the logits. Source: Wang et al. 2022, section 4.
     """
 
     name: ClassVar[str] = "vim"
@@ -29,7 +33,7 @@ class Vim(Detector):
 
     def fit(self, data: FitData) -> Head:
         """Estimate origin, principal space and alpha; FitError without more features than dimensions, or with few images."""
-        z, logits = data.features["penultimate"].astype(np.float64), data.features["logits"].astype(np.float64)
+        z, logits = data.tap("penultimate").astype(np.float64), data.tap("logits").astype(np.float64)
         n, d = z.shape
         kept = self.dimensions or d // 2
         if not 1 <= kept < d:
@@ -43,8 +47,24 @@ class Vim(Detector):
         _, directions = np.linalg.eigh(centred.T @ centred / n)  # rising
         residual_space = directions[:, : d - kept]
         residuals = np.linalg.norm(centred @ residual_space, axis=1)
-        alpha = float(logits.max(axis=1).mean() / max(residuals.mean(), 1e-12))
+        alpha = _alpha(logits, residuals, lengths=np.linalg.norm(centred, axis=1))
         g = HeadBuilder()
         outside = g.matmul(g.sub(g.tap("penultimate"), origin), residual_space)
         virtual = g.mul(g.sqrt(g.reduce_sum_square(outside, axis=1)), np.array(alpha))
         return g.head(score=g.sub(virtual, g.reduce_log_sum_exp(g.tap("logits"), axis=1)))
+
+
+def _alpha(logits: Doubles, residuals: Doubles, *, lengths: Doubles) -> float:
+    """Return mean largest logit / mean residual; FitError where either says nothing: both must be positive."""
+    largest, residual = float(logits.max(axis=1).mean()), float(residuals.mean())
+    if not largest > 0:
+        raise FitError(
+            f"vim scales residuals to the largest logit, whose mean over in images is {largest:.3g}; it must be positive, so "
+            "choose another detector, such as knn or relative-mahalanobis"
+        )
+    if not residual > _NO_RESIDUAL * float(lengths.mean()):
+        raise FitError(
+            f"the in images have no residual ({residual:.1e} of a mean length of {lengths.mean():.1e}): their features span "
+            "fewer directions than vim keeps, so keep fewer dimensions, or choose another detector"
+        )
+    return largest / residual

@@ -9,6 +9,7 @@ from guard.errors import FitError
 from guard.types import Floats, Ints
 
 Doubles = NDArray[np.float64]
+_NAMED = 10  # classes that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,21 @@ class Gaussians:
 def fit_gaussians(features: Floats, labels: Ints, *, n_classes: int, ridge: float) -> Gaussians:
     """Estimate from (n, d) features; `ridge` is added to the diagonal, as a share of the mean variance.
 
-    FitError if a class has no row: its mean would be nobody's.
+    FitError if a class has no row: its mean would be nobody's; or if the rows leave directions in which nothing was seen to
+    vary: the distance along those would be the ridge's invention.
     """
     z = features.astype(np.float64)
+    n, d = z.shape
     if missing := sorted(set(range(n_classes)) - set(labels.tolist())):
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise FitError(
-            f"no image of classes {missing} among {len(labels)}; add one of each, or choose a detector without classes"
+            f"no image of classes {missing[:_NAMED]}{more} among {n} (without labels, an image's class is the victim's top "
+            "label); add images of each, or choose a detector without classes, such as knn"
+        )
+    if n < d + n_classes:
+        raise FitError(
+            f"{n} in images do not determine the covariance of {d} features about {n_classes} mean(s); give at least "
+            f"{d + n_classes}, or choose a detector that needs fewer, such as knn or energy"
         )
     means = np.stack([z[labels == c].mean(axis=0) for c in range(n_classes)])
     return Gaussians(means, whitening(z - means[labels], ridge=ridge))

@@ -2,13 +2,18 @@
 
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from exporters.lower import lower
 from guard.detectors.base import Detector, FitData
@@ -19,6 +24,7 @@ from guard.settings import from_options
 from guard.types import Floats
 
 Taps = Mapping[str, Floats]
+Reference = Callable[[FitData, Taps], np.ndarray]
 N_CLASSES, WIDTH, N_IN = 4, 12, 400
 _RNG = np.random.default_rng(7)
 _MEANS = 3 * _RNG.normal(size=(N_CLASSES, WIDTH))
@@ -50,23 +56,28 @@ def data() -> FitData:
     return FitData(features, labels, N_CLASSES, outside(300, seed=1))
 
 
-def session(head: Head) -> ort.InferenceSession:
-    """Lay a head onto a graph whose inputs are its taps."""
+def graph(head: Head) -> bytes:
+    """Lay a head onto a graph whose inputs are its taps; return the file's bytes."""
     lowered = lower(head, {tap: tap for tap in head.taps}, prefix="head", opset=18)
     shown = taps_of(np.zeros((1, WIDTH)))
     inputs = [helper.make_tensor_value_info(t, TensorProto.FLOAT, ["n", shown[t].shape[1]]) for t in head.taps]
     output = helper.make_tensor_value_info(lowered.score, TensorProto.FLOAT, ["n"])
-    graph = helper.make_graph(lowered.nodes, "head", inputs, [output], lowered.initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    made = helper.make_graph(lowered.nodes, "head", inputs, [output], lowered.initializers)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
 
 
 def score(head: Head, taps: Taps) -> Floats:
-    (found,) = session(head).run(None, {tap: taps[tap] for tap in head.taps})
+    return scored(graph(head), taps)
+
+
+def scored(model: bytes, taps: Taps) -> Floats:
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {i.name: taps[i.name] for i in session.get_inputs()})
     return np.asarray(found)
 
 
-def ood(name: str, *, scale: float = 1.0, **options: Any) -> Callable[[FitData, Taps], np.ndarray]:
+def ood(name: str, *, scale: float = 1.0, **options: Any) -> Reference:
     """A reference of pytorch-ood times `scale`: higher = more out, there as here.
 
     Scales: its GEN takes the mean where the paper sums; its scatter matrices are sums over rows, Mahalanobis' doubled.
@@ -111,21 +122,43 @@ def mahalanobis(fitted: FitData, taps: Taps) -> np.ndarray:
     return np.einsum("nkd,de,nke->nk", gap, np.linalg.inv(covariance), gap).min(axis=1)
 
 
-def neighbours(fitted: FitData, taps: Taps) -> np.ndarray:
+def neighbours(k: int, *, bank: int = N_IN, seed: int = 0) -> Reference:
+    """The k-th distance to a bank of so many images, drawn without replacement."""
+
     def unit(a: np.ndarray) -> np.ndarray:
         return a / np.linalg.norm(a, axis=1, keepdims=True)
 
-    bank, x = unit(fitted.features["penultimate"].astype(np.float64)), unit(taps["penultimate"].astype(np.float64))
-    return np.sort(np.linalg.norm(x[:, None] - bank[None], axis=2), axis=1)[:, 9]
+    def reference(fitted: FitData, taps: Taps) -> np.ndarray:
+        kept = np.random.default_rng(seed).permutation(N_IN)[:bank]
+        known, x = unit(fitted.features["penultimate"].astype(np.float64)[kept]), unit(taps["penultimate"].astype(np.float64))
+        return np.sort(np.linalg.norm(x[:, None] - known[None], axis=2), axis=1)[:, k - 1]
+
+    return reference
 
 
-def virtual_logit(fitted: FitData, taps: Taps) -> np.ndarray:
-    origin = -np.linalg.pinv(_WEIGHTS.T.astype(np.float64)) @ _BIAS
-    z = fitted.features["penultimate"].astype(np.float64) - origin
-    space = np.linalg.eigh(z.T @ z)[1][:, : WIDTH - WIDTH // 2]
-    alpha = fitted.features["logits"].max(axis=1).mean() / np.linalg.norm(z @ space, axis=1).mean()
-    energy = np.log(np.exp(taps["logits"].astype(np.float64)).sum(axis=1))
-    return alpha * np.linalg.norm((taps["penultimate"] - origin) @ space, axis=1) - energy
+def virtual_logit(dimensions: int) -> Reference:
+    def reference(fitted: FitData, taps: Taps) -> np.ndarray:
+        origin = -np.linalg.pinv(_WEIGHTS.T.astype(np.float64)) @ _BIAS
+        z = fitted.features["penultimate"].astype(np.float64) - origin
+        space = np.linalg.eigh(z.T @ z)[1][:, : WIDTH - dimensions]
+        alpha = fitted.features["logits"].max(axis=1).mean() / np.linalg.norm(z @ space, axis=1).mean()
+        energy = np.log(np.exp(taps["logits"].astype(np.float64)).sum(axis=1))
+        return alpha * np.linalg.norm((taps["penultimate"] - origin) @ space, axis=1) - energy
+
+    return reference
+
+
+def regression(*names: str, strength: float = 1e-3) -> Reference:
+    """scikit-learn's own pipeline on these taps, side by side; how near its optimum that ends, test_logistic.py asks."""
+
+    def reference(fitted: FitData, taps: Taps) -> np.ndarray:
+        rows = [np.concatenate([side[n] for n in names], axis=1) for side in (fitted.features, fitted.out_features, taps)]
+        x = np.concatenate(rows[:2]).astype(np.float64)
+        model = LogisticRegression(C=1 / (strength * len(x)), class_weight="balanced", max_iter=2000)
+        pipeline = make_pipeline(StandardScaler(), model).fit(x, np.repeat([0, 1], [len(rows[0]), len(rows[1])]))
+        return np.asarray(pipeline.decision_function(rows[2].astype(np.float64)))
+
+    return reference
 
 
 @dataclass(frozen=True)
@@ -133,7 +166,7 @@ class Case:
     """One row: a detector, its options, and references that its scores agree with."""
 
     name: str
-    references: tuple[Callable[[FitData, Taps], np.ndarray], ...] = ()
+    references: tuple[Reference, ...] = ()
     options: dict[str, float | int] = field(default_factory=dict)
 
     def build(self) -> Detector:
@@ -151,11 +184,15 @@ CASES = [
     Case("mahalanobis", (ood("Mahalanobis", scale=2 * N_IN),), {"ridge": 1e-9}),
     Case("relative-mahalanobis", (relative_distance,)),
     Case("relative-mahalanobis", (ood("RMD", scale=N_IN),), {"ridge": 1e-9}),
-    Case("knn", (neighbours, ood("KNN", k=10))),
-    Case("vim", (virtual_logit, ood("ViM", d=WIDTH // 2, w=_WEIGHTS.T, b=_BIAS))),
-    Case("linear"),  # no reference: test_logistic.py holds its fit to the optimum
-    Case("linear-late"),
-    Case("linear-last"),
+    Case("knn", (neighbours(10), ood("KNN", k=10))),
+    Case("knn", (neighbours(3, bank=50),), {"k": 3, "bank": 50}),
+    Case("knn", (neighbours(1, bank=20, seed=5),), {"k": 1, "bank": 20, "seed": 5}),
+    Case("vim", (virtual_logit(WIDTH // 2), ood("ViM", d=WIDTH // 2, w=_WEIGHTS.T, b=_BIAS))),
+    Case("vim", (virtual_logit(3), ood("ViM", d=3, w=_WEIGHTS.T, b=_BIAS)), {"dimensions": 3}),
+    Case("linear", (regression("stage1", "stage2", "stage10"),)),
+    Case("linear", (regression("stage1", "stage2", "stage10", strength=0.1),), {"strength": 0.1}),
+    Case("linear-late", (regression("stage2", "stage10"),)),  # ten follows two, as numbers do and names do not
+    Case("linear-last", (regression("penultimate", "logits"),)),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join([c.name, *map(str, c.options.values())]))
 
@@ -197,34 +234,44 @@ def test_no_row_and_one_row_are_scored_and_a_row_alone_is_the_row_in_a_batch(cas
 
 
 @cases
-def test_reloaded_graph_scores_the_same_bytes(case: Case) -> None:
+def test_graph_read_back_from_a_file_scores_the_same_bytes(case: Case, tmp_path: Path) -> None:
     head, (taps, _) = case.build().fit(data()), inside(20, seed=5)
-    assert score(head, taps).tobytes() == score(pickle.loads(pickle.dumps(head)), taps).tobytes()
+    (tmp_path / "head.onnx").write_bytes(graph(head))
+    reloaded = onnx.load(tmp_path / "head.onnx")
+    onnx.checker.check_model(reloaded, full_check=True)
+    weights = {i.name.removeprefix("head/"): onnx.numpy_helper.to_array(i) for i in reloaded.graph.initializer}
+    for name, array in head.constants.items():
+        assert (weights[name].dtype, weights[name].tobytes()) == (array.dtype, array.tobytes())
+    assert scored(reloaded.SerializeToString(), taps).tobytes() == score(head, taps).tobytes()
 
 
 @pytest.mark.parametrize(
     ("case", "reference"),
-    [pytest.param(c, r, id=f"{c.name}-{i}-{len(c.options)}") for c in CASES for i, r in enumerate(c.references)],
+    [
+        pytest.param(c, r, id="-".join([c.name, *map(str, c.options.values()), str(i)]))
+        for c in CASES
+        for i, r in enumerate(c.references)
+    ],
 )
-def test_agrees_with_its_reference(case: Case, reference: Callable[[FitData, Taps], np.ndarray]) -> None:
+def test_agrees_with_its_reference(case: Case, reference: Reference) -> None:
     fitted, taps = data(), outside(100, seed=6)
     ours, theirs = score(case.build().fit(fitted), taps), reference(fitted, taps)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
-
-
-def test_late_stages_leave_the_early_ones_out() -> None:
-    """Ten follows two, as numbers do and names do not."""
-    assert DETECTORS.get("linear-late")().fit(data()).taps == ("stage2", "stage10")
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("energy", {"temperature": 0}, "greater than 0"),
+        ("energy", {"temperature": float("inf")}, "temperature is inf; it must be finite"),
         ("gen", {"gamma": 1.5}, "gamma is 1.5"),
         ("gen", {"top": 0}, "top is 0"),
         ("knn", {"k": 30, "bank": 10}, "at most bank"),
+        ("knn", {"seed": -1}, "seed is -1; it must be 0 or more"),
         ("vim", {"dimensions": -1}, "dimensions is -1"),
+        ("mahalanobis", {"ridge": float("inf")}, "ridge is inf; it must be finite"),
+        ("relative-mahalanobis", {"ridge": float("nan")}, "ridge is nan; it must be finite"),
+        ("linear-last", {"strength": float("inf")}, "linear-last: strength is inf; it must be finite"),
         ("mahalanobis", {"ridge": 0}, "ridge is 0"),
         ("relative-mahalanobis", {"ridge": -1}, "ridge is -1"),
         ("linear", {"strength": 0}, "strength is 0"),
@@ -236,6 +283,22 @@ def test_bad_options_are_named(name: str, options: dict[str, float], message: st
         from_options(DETECTORS.get(name), options, what=name)
 
 
+def with_logits(logits: Floats) -> FitData:
+    return replace(data(), features={**data().features, "logits": logits}, out_features={})
+
+
+def flat_beyond(directions: int) -> FitData:
+    """In images whose features lie in a few directions about the point where the logits vanish, in float32."""
+    origin = -np.linalg.pinv(_WEIGHTS.T.astype(np.float64)) @ _BIAS
+    z = origin + np.random.default_rng(3).normal(size=(N_IN, directions)) @ _MEANS[:directions]
+    return FitData(taps_of(z), np.arange(N_IN) % N_CLASSES, N_CLASSES, {})
+
+
+def without(tap: str) -> FitData:
+    sides = [{k: v for k, v in side.items() if k != tap} for side in (data().features, data().out_features)]
+    return FitData(sides[0], data().labels, N_CLASSES, sides[1])
+
+
 def few(n: int) -> FitData:
     full = data()
     return FitData({k: v[:n] for k, v in full.features.items()}, full.labels[:n], N_CLASSES, full.out_features)
@@ -244,11 +307,24 @@ def few(n: int) -> FitData:
 @pytest.mark.parametrize(
     ("name", "fitted", "message"),
     [
-        ("mahalanobis", few(2), r"no image of classes \[2, 3\]"),
+        ("mahalanobis", few(2), r"no image of classes \[2, 3\] among 2 \(without labels, .* the victim's top label\)"),
+        ("mahalanobis", few(15), "15 in images do not determine the covariance of 12 features about 4 mean.*give at least 16"),
+        ("relative-mahalanobis", few(15), "give at least 16"),
         ("knn", few(5), "needs as many in images, and got 5"),
         ("vim", few(12), "needs more in images than the 12 features, and got 12"),
         ("linear", FitData(data().features, data().labels, N_CLASSES, {}), "got none"),
         ("linear", FitData({"logits": data().features["logits"]}, data().labels, N_CLASSES, {}), "no stage tap"),
+        (
+            "vim",
+            with_logits(data().features["logits"] - 50),
+            r"largest logit, whose mean over in images is -\d+.*must be positive",
+        ),
+        ("vim", flat_beyond(4), "the in images have no residual"),
+        *[
+            (n, without("penultimate"), "no 'penultimate'; known are")
+            for n in ("mahalanobis", "relative-mahalanobis", "knn", "vim")
+        ],
+        ("linear-last", without("penultimate"), "no 'penultimate'"),
     ],
 )
 def test_data_that_do_not_do_are_refused(name: str, fitted: FitData, message: str) -> None:
@@ -261,3 +337,37 @@ def test_features_that_never_vary_are_refused_and_not_divided_by() -> None:
     fitted = FitData({**inside(40, 0)[0], "penultimate": flat}, np.arange(40) % N_CLASSES, N_CLASSES, {})
     with pytest.raises(FitError, match="none of the 12 features varies"):
         DETECTORS.get("mahalanobis")().fit(fitted)
+
+
+def broken(row: int, value: float) -> Floats:
+    features = data().features["stage1"].copy()
+    features[row, 2] = value
+    return features
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": {"stage1": broken(3, np.nan)}}, r"stage1 of in image 3 holds values that are not finite \(1 such"),
+        ({"features": {"stage1": broken(7, np.inf)}}, "stage1 of in image 7 holds"),
+        ({"out_features": {"stage1": broken(0, -np.inf)}}, "stage1 of out image 0 holds"),
+        ({"features": {"stage1": np.zeros((0, 24), np.float32)}, "labels": np.zeros(0, np.int64)}, "there are no in images"),
+        ({"labels": np.full(N_IN, 4)}, r"in image 0 has label 4 \(400 such\); labels are 0 to 3"),
+        ({"labels": np.arange(N_IN) - 1}, "in image 0 has label -1"),
+        ({"labels": np.zeros(3, np.int64)}, r"stage1 of in images has shape \(400, 24\); it must be \(n, d\) with 3 rows"),
+        ({"features": {"stage1": np.zeros(N_IN, np.float32)}}, r"has shape \(400,\); it must be \(n, d\)"),
+        ({"out_features": {"stage1": np.zeros((9, 23), np.float32)}}, "24 numbers for in images and 23 for out images"),
+        ({"out_features": {"logits": np.zeros((9, 4), np.float32)}}, "only one side has logits, stage1"),
+        ({"n_classes": 1}, "n_classes is 1"),
+    ],
+)
+def test_features_that_mean_nothing_are_refused_before_any_detector_sees_them(changes: dict[str, Any], message: str) -> None:
+    good = {
+        "features": {"stage1": data().features["stage1"]},
+        "labels": data().labels,
+        "n_classes": N_CLASSES,
+        "out_features": {},
+    }
+    FitData(**good)
+    with pytest.raises(FitError, match=message):
+        FitData(**(good | changes))
