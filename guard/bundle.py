@@ -6,6 +6,7 @@ nothing that it reads: names may not lead out of the folder, the hash must match
 
 import shutil
 from dataclasses import dataclass
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -104,7 +105,7 @@ class Bundle:
 
 
 def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool = False) -> None:
-    """Write a whole bundle or nothing; BundleError as `check_place` has it."""
+    """Write a whole bundle or nothing: whatever comes in between, the old one stays or returns. BundleError as `check_place`."""
     check_place(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -112,14 +113,30 @@ def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool 
         (fresh / MODEL).write_bytes(model)
         (fresh / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
-        old = Path(mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        if folder.exists():
-            folder.rename(old / "bundle")  # aside, not deleted: a reader never meets half a bundle
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        _put(fresh, folder)
     except BaseException:  # Ctrl-C as well
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def _put(fresh: Path, folder: Path) -> None:
+    """Rename a folder into its place. What stood there is moved aside, never deleted before the new one stands."""
+    aside = Path(mkdtemp(prefix=_aside(folder), dir=folder.parent))
+    old = aside / "bundle"
+    try:
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(folder: Path) -> str:
+    return f".{folder.name}-old-"
 
 
 def check_place(folder: Path, *, force: bool) -> None:
@@ -156,9 +173,11 @@ def _read_manifest(path: Path) -> Manifest:
             raise BundleError(f"{path} has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BundleError(
-            f"no bundle at {path.parent}: cannot read {path.name} ({error.strerror}); make one with `knockguard protect`"
-        ) from None
+        folder = path.parent
+        # A process that is killed between two renames leaves the bundle it was to replace here.
+        kept = next(folder.parent.glob(f"{escape(_aside(folder))}*/bundle/{MANIFEST}"), None) if not folder.exists() else None
+        fix = f"a replacement was cut off: move {kept.parent} there" if kept else "make one with `knockguard protect`"
+        raise BundleError(f"no bundle at {folder}: cannot read {path.name} ({error.strerror}); {fix}") from None
     except UnicodeDecodeError:
         raise BundleError(f"{path} is no text file; make the bundle anew with `knockguard protect`") from None
     try:

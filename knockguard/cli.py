@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,24 @@ app = typer.Typer(
     help="Protects served image classifiers from model extraction, and measures how much a copier would recover.",
 )
 
+
+def _folder(path: Path) -> Path:
+    return _writable(path, folder=True)
+
+
+def _file(path: Path | None) -> Path | None:
+    return path and _writable(path, folder=False)
+
+
+def _writable(path: Path, *, folder: bool) -> Path:
+    """Refuse a place that nothing can be written to before the work, not after it."""
+    from guard.whole import obstacle
+
+    if why := obstacle(path, folder=folder):
+        raise typer.BadParameter(why)
+    return path
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
@@ -22,7 +41,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Where everything is written.")] = Path("knockguard-demo"),
+    folder: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="Where everything is written.")] = Path(
+        "knockguard-demo"
+    ),
     fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing from an earlier run.")] = False,
     seed: Seed = 0,
     json: Json = False,
@@ -38,7 +59,7 @@ def protect(
     model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file.")],
     inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images: a folder or a .parquet file.")],
     out_pool: Annotated[Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = Path("bundle"),
+    out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="The bundle's folder.")] = Path("bundle"),
     detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear",
     target_fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged, at most.")] = 0.05,
     name: Annotated[str | None, typer.Option(help="The model's name on the wire; the file's name by default.")] = None,
@@ -82,7 +103,9 @@ def audit(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images, none of which made the bundle.")],
     pool: Annotated[list[Path], typer.Option("--pool", help="Public images of other kinds; give it several times for several.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for audit.json and audit.md.")] = Path("audit"),
+    out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="Folder for audit.json and audit.md.")] = Path(
+        "audit"
+    ),
     limit: Annotated[int, typer.Option(min=50, help="The most images read from each source.")] = 2_000,
     seed: Seed = 0,
     force: Force = False,
@@ -123,7 +146,9 @@ def serve(
     ] = None,
     provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
-    ready_file: Annotated[Path | None, typer.Option(help="Write the ports there once queries are answered.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(callback=_file, help="Write the ports there once queries are answered.")
+    ] = None,
 ) -> None:
     """Serve bundles over gRPC (Open Inference Protocol), with Prometheus metrics."""
     from knockguard.serving import serve_bundle
@@ -142,9 +167,9 @@ def attack(
     pool: Annotated[Path, typer.Option(help="The adversary's images: a folder or a .parquet file.")],
     test: Annotated[Path, typer.Option(help="Labelled images of the victim's kind, to measure the copy on.")],
     model: Annotated[str, typer.Option(help="The model's name on the wire.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the transfer set, the surrogate and the result.")] = Path(
-        "attack"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=_folder, help="Folder for the transfer set, the surrogate and the result.")
+    ] = Path("attack"),
     name: Annotated[str, typer.Option("--attack", help="What is asked: see `knockguard list`.")] = "knockoff",
     attack_option: Annotated[list[str] | None, typer.Option(help="An option of the attack, KEY=VALUE.")] = None,
     adversary: Annotated[str, typer.Option(help="How it is asked, and what is done with the answers.")] = "soft",
@@ -200,7 +225,7 @@ def attack(
 def report(
     results: Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the page is written; beside the results by default.")
+        Path | None, typer.Option("--out", "-o", callback=_file, help="Where the page is written; beside the results by default.")
     ] = None,
 ) -> None:
     """Print the table of a run again, and write its HTML page anew."""
@@ -210,7 +235,7 @@ def report(
 
 
 @app.command()
-def secret(path: Annotated[Path, typer.Argument(help="The file to write, readable by its owner alone.")]) -> None:
+def secret(path: Annotated[Path, typer.Argument(callback=_file, help="The file to write, readable by its owner alone.")]) -> None:
     """Write a fresh secret for policies that need one."""
     from guard.secret import write_secret
     from knockguard.console import note
@@ -228,21 +253,22 @@ def list_plugins() -> None:
 
 
 def main() -> None:
-    """Run a command; errors raised on purpose become one line and an exit code, an interrupt leaves quietly."""
-    from guard.errors import KnockguardError
-
+    """Run a command; an error becomes one line and an exit code, an interrupt leaves quietly."""
     # Before PyTorch loads OpenMP: threads that wait by spinning slow each other down tenfold when anything else wants the cores
     # (measured on two: 6.4 s became 0.7 s beside other work, and alone nothing was lost).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)  # so that a service manager's stop leaves no process and no half file either
     try:
         app()
-    except KnockguardError as error:
+    except Exception as error:
         from knockguard.console import fail
-        from knockguard.exits import exit_code
+        from knockguard.exits import DEBUG, ending
 
-        fail(str(error))
-        sys.exit(exit_code(error))
+        message, code = ending(error)
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        fail(message)
+        sys.exit(code)
     except KeyboardInterrupt:
         from knockguard.exits import INTERRUPTED
 

@@ -1,5 +1,8 @@
 """Bundles: whole or not there, and nothing in one is trusted."""
 
+import re
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -116,6 +119,51 @@ def test_existing_folder_is_replaced_only_when_told_and_only_if_it_is_a_bundle(t
     with pytest.raises(BundleError, match="not a bundle and is not replaced"):
         write_bundle(tmp_path / "photos", manifest=bundle(manifest, model), model=model, force=True)
     assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+CUT_OFF = """
+import os, signal, sys
+from pathlib import Path
+from guard.bundle import load_bundle, write_bundle
+
+folder, nth, way = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+bundle = load_bundle(folder)
+renames = 0
+
+def hook(event, _):
+    global renames
+    if event == "os.rename":
+        renames += 1
+        if renames == nth:
+            if way == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise KeyboardInterrupt if way == "interrupt" else PermissionError("no")
+
+sys.addaudithook(hook)
+write_bundle(folder, manifest=bundle.manifest.model_copy(update={"version": "9"}), model=bundle.model, force=True)
+"""
+
+
+@pytest.mark.parametrize("way", ["interrupt", "error", "kill"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_replacement_that_is_cut_off_loses_no_bundle(tmp_path: Path, manifest: Manifest, nth: int, way: str) -> None:
+    folder, model = tmp_path / "b[1]", tiny_model()
+    write_bundle(folder, manifest=bundle(manifest, model), model=model)
+    done = subprocess.run([sys.executable, "-c", CUT_OFF, folder, str(nth), way], capture_output=True, check=False, text=True)
+    if nth == 3:  # there are two renames: aside, and into place
+        assert (done.returncode, done.stderr) == (0, "")
+        assert load_bundle(folder).manifest.version == "9"
+    elif way == "kill" and nth == 2:
+        with pytest.raises(BundleError, match=r"cut off: move .*/\.b\[1\]-old-.*/bundle there") as told:
+            load_bundle(folder)
+        Path(re.search("move (.*) there", str(told.value))[1]).rename(folder)  # type: ignore[index]  # matched above
+        assert load_bundle(folder).manifest.version == "1"
+        return
+    else:
+        assert done.returncode != 0
+        assert load_bundle(folder).manifest.version == "1"
+    if way != "kill" or nth == 3:
+        assert [p.name for p in tmp_path.iterdir()] == ["b[1]"]
 
 
 @pytest.mark.parametrize(

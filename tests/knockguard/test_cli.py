@@ -1,6 +1,7 @@
 """The command: help for everything, results on stdout, errors on stderr, one exit code each."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -65,6 +66,42 @@ def test_secret_is_for_its_owner_alone_and_is_never_replaced_nor_shown(tmp_path:
     assert Secret.read(path) == secret
     assert knockguard("secret", tmp_path / "other").code == 0
     assert Secret.read(tmp_path / "other").key != secret.key
+
+
+READ_ONLY = Path("/proc/sys")  # closed even to the superuser
+
+
+OUT_OPTIONS = {
+    "demo": ["--out"],
+    "protect": ["model.onnx", "--in", "in", "--out-pool", "out", "--out"],
+    "audit": ["bundle", "--in", "in", "--pool", "out", "--out"],
+    "attack": ["127.0.0.1:1", "--pool", "in", "--test", "in", "--model", "m", "--out"],
+}
+OUT_FILES = {"report": ["results.json", "--out"], "secret": [], "serve": ["bundle", "--ready-file"]}
+
+
+@pytest.mark.parametrize("command", [*OUT_OPTIONS, *OUT_FILES])
+def test_place_that_cannot_be_written_is_refused_before_any_work(command: str, tmp_path: Path, knockguard: InProcess) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    words = OUT_OPTIONS.get(command) or OUT_FILES[command]
+    taken = tmp_path / ("file" if command in OUT_OPTIONS else "folder")
+    for place, said in (
+        (tmp_path / "file" / "below", "file is a file"),
+        (taken, "give the name of a"),
+        *([(READ_ONLY / "new", "is closed to you")] if READ_ONLY.is_dir() and not os.access(READ_ONLY, os.W_OK) else []),
+    ):
+        done = knockguard(command, *words, place)
+        assert (done.code, done.out, "Traceback" in done.err) == (2, "", False), done.err
+        assert said in done.words.replace(" │ ", " "), done.words
+    assert listing(tmp_path) == {"file", "folder"}
+
+
+def test_every_command_that_writes_checks_its_place() -> None:
+    writers = {
+        name for name in COMMANDS for p in typer.main.get_command(app).commands[name].params if p.name in ("out", "folder")
+    }  # type: ignore[attr-defined]
+    assert writers <= {*OUT_OPTIONS, *OUT_FILES}
 
 
 def test_list_names_every_plugin_with_its_family(knockguard: InProcess) -> None:
