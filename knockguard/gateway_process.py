@@ -1,9 +1,10 @@
-"""A gateway as a process of its own, for the demo: started, waited for, and never left behind."""
+"""A gateway as a process of its own, for the demo, benchmarks and tests: started, waited for, and never left behind."""
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,32 +20,54 @@ _STOP_TIMEOUT_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """Where a gateway listens, on loopback."""
+    """A gateway on loopback: where it listens, its process, what it says, and the file that is there while it answers."""
 
     address: str
     metrics_url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    ready_file: Path
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples that carry these labels, as Prometheus would read it."""
+        return sum(value for sample, found, value in self.samples() if sample == name and labels.items() <= found.items())
 
     def counter(self, name: str, **labels: str) -> int:
-        """Return the sum of a counter's samples that carry these labels, as Prometheus would read it."""
+        """Return `total` of something that is counted."""
+        return int(self.total(name, **labels))
+
+    def samples(self) -> list[tuple[str, dict[str, str], float]]:
+        """Return every sample of the metrics: its name, its labels, its value."""
         from prometheus_client.parser import text_string_to_metric_families
 
         with urlopen(self.metrics_url, timeout=10) as response:  # noqa: S310  # a loopback address of ours
             text = response.read().decode()
-        samples = [s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name]
-        return int(sum(s.value for s in samples if labels.items() <= s.labels.items()))
+        families = text_string_to_metric_families(text)
+        return [(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
+
+    def end(self, number: int = signal.SIGTERM, *, timeout_s: float = 20.0) -> int:
+        """Send a signal that ends it, wait, and return its exit code; its log is whole then."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
 
 
 @contextmanager
-def gateway(bundle: Path, *, log: Path, arguments: Sequence[str] = ()) -> Iterator[RunningGateway]:
-    """Serve a bundle on free ports until the block ends; BackendError if it does not come up, with what it said last.
+def gateway(
+    *bundles: Path, log: Path, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[RunningGateway]:
+    """Serve bundles on free ports until the block ends; BackendError if it does not come up, with what it said last.
 
     The process ends with the block, whatever ends the block: first asked, then killed.
     """
     with TemporaryDirectory(prefix="knockguard-") as folder, log.open("wb") as output:
         ready = Path(folder) / "ready.json"
-        command = [sys.executable, "-m", "knockguard", "serve", str(bundle), "--port", "0", "--metrics-port", "0"]
+        command = [sys.executable, "-m", "knockguard", "serve", *map(str, bundles), "--port", "0", "--metrics-port", "0"]
         process = subprocess.Popen(
-            [*command, "--ready-file", str(ready), *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [*command, "--ready-file", str(ready), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
         )
         try:
             yield _wait(process, ready, log)
@@ -67,4 +90,5 @@ def _wait(process: subprocess.Popen[bytes], ready: Path, log: Path) -> RunningGa
             raise BackendError(f"the gateway {state}: {lines[-1] if lines else 'it said nothing'} (all of it is in {log})")
         sleep(0.05)
     ports = json.loads(ready.read_text())
-    return RunningGateway(f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['metrics_port']}/metrics")
+    metrics_url = f"http://127.0.0.1:{ports['metrics_port']}/metrics"
+    return RunningGateway(f"127.0.0.1:{ports['port']}", metrics_url, process, log, ready)

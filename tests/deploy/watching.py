@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 from tiny_bundle import write_tiny
+
+from knockguard.gateway_process import gateway
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy/prometheus"
 KEYS = {"shop": "key-of-the-shop", "thief": "key-of-the-thief"}
@@ -82,19 +83,16 @@ def deployed(folder: Path, target: str) -> Path:
 @contextmanager
 def watching(folder: Path, prometheus: Path) -> Iterator[Watched]:
     """Run both in processes of their own, for as long as the block runs."""
-    bundle, ready, keys = write_tiny(folder / "bundle"), folder / "ready.json", folder / "keys"
+    bundle, keys = write_tiny(folder / "bundle"), folder / "keys"
     keys.write_text("".join(f"{tenant}:{sha256(key.encode()).hexdigest()}\n" for tenant, key in KEYS.items()))
-    serve = [sys.executable, "-m", "knockguard", "serve", str(bundle), "--port", "0", "--metrics-port", "0"]
-    serve += ["--policy", "label-only", "--api-keys", str(keys), "--ready-file", str(ready)]
-    with process(serve, folder / "gateway.log") as gateway:
-        wait("the gateway", ready.exists, log=folder / "gateway.log", started=gateway)
-        ports = json.loads(ready.read_text())
+    arguments = ["--policy", "label-only", "--api-keys", str(keys)]
+    with gateway(bundle, log=folder / "gateway.log", arguments=arguments) as served:
         with socket.create_server(("127.0.0.1", 0)) as free:
             web = f"127.0.0.1:{free.getsockname()[1]}"
-        config = deployed(folder, f"127.0.0.1:{ports['metrics_port']}")
+        config = deployed(folder, served.metrics_url.removeprefix("http://").removesuffix("/metrics"))
         command = [str(prometheus), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
         with process([*command, f"--web.listen-address={web}"], folder / "prometheus.log") as scraper:
-            found = Watched(f"127.0.0.1:{ports['port']}", f"http://{web}")
+            found = Watched(served.address, f"http://{web}")
 
             def scraped() -> bool:
                 try:

@@ -1,11 +1,13 @@
 """The gateway as a process: what it refuses to start with, who may ask, what it counts, and how it ends."""
 
 import asyncio
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,14 +21,14 @@ import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from prometheus_client.parser import text_string_to_metric_families
+from onnx import TensorProto, helper, numpy_helper
+from tiny_bundle import SHAPE, rows_of, tiny_manifest
 from tritonclient.utils import InferenceServerException
 
 from grpc_api.client import GuardClient
+from guard.bundle import write_bundle
 from guard.errors import QuotaExceededError
 from guard.secret import write_secret
-
-SHAPE = (3, 4, 4)
 
 
 def ask(address: str, images: np.ndarray, **kwargs: Any) -> np.ndarray:
@@ -34,16 +36,6 @@ def ask(address: str, images: np.ndarray, **kwargs: Any) -> np.ndarray:
         item = triton.InferInput("image", list(images.shape), "FP32")
         item.set_data_from_numpy(images)
         return client.infer("tiny", [item], **kwargs).as_numpy("probabilities")
-
-
-def samples(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = urllib.request.urlopen(url, timeout=5).read().decode()
-    found = [s for family in text_string_to_metric_families(text) for s in family.samples]
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for s in found}
-
-
-def total(url: str, name: str, **labels: str) -> float:
-    return sum(v for (n, ls), v in samples(url).items() if n == name and labels.items() <= dict(ls).items())
 
 
 def refused(*arguments: str) -> tuple[int, str]:
@@ -61,24 +53,23 @@ def test_rows_flags_and_actions_are_counted(
             ask(served.address, images)
         with pytest.raises(InferenceServerException):
             ask(served.address, np.zeros((1, 3, 5, 5), np.float32))
-        url = served.metrics_url
-        assert total(url, "knockguard_requests_total", model="tiny", version="3") == 3
-        assert total(url, "knockguard_rows_total", action="answer") == 4
-        assert total(url, "knockguard_rows_total", action="alter", policy="label-only") == 6
-        assert total(url, "knockguard_flagged_rows_total", detector="linear", policy="label-only", action="alter") == 6
-        assert total(url, "knockguard_score_count", detector="linear") == 10
+        assert served.total("knockguard_requests_total", model="tiny", version="3") == 3
+        assert served.total("knockguard_rows_total", action="answer") == 4
+        assert served.total("knockguard_rows_total", action="alter", policy="label-only") == 6
+        assert served.total("knockguard_flagged_rows_total", detector="linear", policy="label-only", action="alter") == 6
+        assert served.total("knockguard_score_count", detector="linear") == 10
         for stage in ("decode", "queue", "inference", "decide", "encode"):
-            assert total(url, "knockguard_stage_seconds_count", stage=stage) == 3
-        assert total(url, "knockguard_build_info", provider="CPUExecutionProvider") == 1
-        assert total(url, "grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="OK") == 3
-        assert total(url, "grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="INVALID_ARGUMENT") == 1
+            assert served.total("knockguard_stage_seconds_count", stage=stage) == 3
+        assert served.total("knockguard_build_info", provider="CPUExecutionProvider") == 1
+        assert served.total("grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="OK") == 3
+        assert served.total("grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="INVALID_ARGUMENT") == 1
 
 
 def test_new_bundle_observes_and_changes_nothing(bundle: Path, start: Any, bright: Callable[..., np.ndarray]) -> None:
     with start(bundle) as served:
         answer = ask(served.address, bright())
         assert 0 < answer.max() < 1
-        assert total(served.metrics_url, "knockguard_flagged_rows_total", policy="observe", action="answer") == 1
+        assert served.total("knockguard_flagged_rows_total", policy="observe", action="answer") == 1
 
 
 def test_shuffle_gives_a_replica_with_the_same_secret_the_same_answer(
@@ -103,7 +94,7 @@ def test_refused_row_fails_its_whole_request(
         with pytest.raises(InferenceServerException, match="not answered") as caught:
             ask(served.address, np.concatenate([dark(1), bright(1)]))
         assert caught.value.status() == "StatusCode.PERMISSION_DENIED"
-        assert total(served.metrics_url, "knockguard_rows_total", action="refuse") == 1
+        assert served.total("knockguard_rows_total", action="refuse") == 1
 
 
 def test_api_keys_decide_who_may_ask_and_whose_rows_are_counted(
@@ -118,9 +109,9 @@ def test_api_keys_decide_who_may_ask_and_whose_rows_are_counted(
             assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
         ask(served.address, dark(), headers={"x-api-key": "zebra-1"})
         ask(served.address, dark(), headers={"authorization": "Bearer zebra-2"})
-        assert total(served.metrics_url, "knockguard_requests_total", tenant="shop") == 2
-        served.process.terminate()
-        log = served.process.communicate(timeout=20)[1]
+        assert served.total("knockguard_requests_total", tenant="shop") == 2
+        served.end()
+        log = served.log.read_text()
     assert "gateway_stopped" in log
     for secret in ("zebra", sha256(b"first").hexdigest()):
         assert secret not in log
@@ -149,8 +140,8 @@ def test_requests_answered_together_are_answered_as_alone(
         started = time.monotonic()
         together = [f.result(20) for f in [ask_in_thread(served.address, images) for images in sent]]
         assert time.monotonic() - started < 1  # full at five rows, so nobody waits for more
-        assert total(served.metrics_url, "knockguard_batch_rows_count") == 1
-        assert total(served.metrics_url, "knockguard_batch_rows_sum") == 5
+        assert served.total("knockguard_batch_rows_count") == 1
+        assert served.total("knockguard_batch_rows_sum") == 5
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(other, one, atol=1e-6)
 
@@ -161,7 +152,7 @@ def test_call_under_way_is_answered_while_the_gateway_drains(
     with start_with(bundle, limits={"max_delay_ms": 700}) as served:
         answer = ask_in_thread(served.address, dark(2))
         deadline = time.monotonic() + 10
-        while not total(served.metrics_url, "knockguard_queued_rows") and time.monotonic() < deadline:
+        while not served.total("knockguard_queued_rows") and time.monotonic() < deadline:
             time.sleep(0.01)
         assert served.ready_file.exists()
         served.process.terminate()
@@ -189,9 +180,8 @@ def test_silent_scraper_keeps_neither_metrics_nor_the_end_waiting(bundle: Path, 
         host, port = served.metrics_url.removeprefix("http://").removesuffix("/metrics").split(":")
         with socket.create_connection((host, int(port))):
             time.sleep(0.1)
-            assert total(served.metrics_url, "knockguard_build_info") == 1
-            served.process.terminate()
-            assert served.process.wait(5) == 0
+            assert served.total("knockguard_build_info") == 1
+            assert served.end(timeout_s=5) == 0
 
 
 def test_nobody_makes_up_label_values(bundle: Path, start: Any, tmp_path: Path, dark: Callable[..., np.ndarray]) -> None:
@@ -207,7 +197,7 @@ def test_nobody_makes_up_label_values(bundle: Path, start: Any, tmp_path: Path, 
         calls: list[dict[str, str]] = []
         deadline = time.monotonic() + 10
         while not calls and time.monotonic() < deadline:  # a refusal reaches the client before it is counted
-            calls = [dict(labels) for name, labels in samples(served.metrics_url) if name == "grpc_server_handled_total"]
+            calls = [labels for name, labels, _ in served.samples() if name == "grpc_server_handled_total"]
     assert [(c["grpc_type"], c["grpc_method"], c["grpc_code"]) for c in calls] == [("unary", "ModelInfer", "UNAUTHENTICATED")]
 
 
@@ -216,9 +206,9 @@ def test_call_that_ran_out_of_time_is_counted_as_such(bundle: Path, start_with: 
         with pytest.raises(InferenceServerException):
             ask(served.address, dark(), client_timeout=0.2)
         time.sleep(0.1)
-        assert total(served.metrics_url, "grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED") == 1
+        assert served.total("grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED") == 1
         time.sleep(0.6)
-        assert total(served.metrics_url, "knockguard_batch_rows_count") == 0  # its work was dropped
+        assert served.total("knockguard_batch_rows_count") == 0  # its work was dropped
 
 
 def test_streams_need_credentials_and_health_does_not(bundle: Path, start: Any, tmp_path: Path) -> None:
@@ -235,9 +225,8 @@ def test_streams_need_credentials_and_health_does_not(bundle: Path, start: Any, 
 def test_signal_drains_and_ends_well(bundle: Path, start: Any, number: int, dark: Callable[..., np.ndarray]) -> None:
     with start(bundle) as served:
         ask(served.address, dark())
-        served.process.send_signal(number)
-        _, log = served.process.communicate(timeout=20)
-        assert served.process.returncode == 0
+        assert served.end(number) == 0
+        log = served.log.read_text()
         assert "drain_started" in log
         assert "gateway_stopped" in log
         assert "Traceback" not in log
@@ -276,6 +265,67 @@ def test_what_cannot_be_served_is_refused_with_the_way_out(bundle: Path, tmp_pat
         assert "Traceback" not in message
 
 
+def test_anybody_from_elsewhere_is_an_explicit_choice(bundle: Path, start: Any, tmp_path: Path) -> None:
+    code, message = refused(str(bundle), "--host", "0.0.0.0", "--port", "0", "--metrics-port", "0")
+    assert code == 2
+    assert "anybody who reaches 0.0.0.0 could ask; give --api-keys FILE to tell clients apart, or --anonymous" in message
+    (tmp_path / "keys").write_text(f"shop:{'0' * 64}\n")
+    code, message = refused(str(bundle), "--anonymous", "--api-keys", str(tmp_path / "keys"))
+    assert code == 2
+    assert "contradict" in message
+    with start(bundle, "--host", "0.0.0.0", "--anonymous") as served:
+        assert len(ask(served.address, rows_of(0.1))) == 1
+
+
+def test_rules_from_a_file_choose_the_policy_by_flag(bundle: Path, start: Any, tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('[[rule]]\nwhen = { flagged = true, model = "tiny" }\npolicy = "label-only"\n')
+    (tmp_path / "gateway.toml").write_text('rules_file = "rules.toml"\n')
+    with start(bundle, "--config", str(tmp_path / "gateway.toml")) as served:
+        np.testing.assert_array_equal(ask(served.address, rows_of(0.95)), [[1, 0, 0]])
+        assert 0 < ask(served.address, rows_of(0.1)).max() < 1
+    (tmp_path / "rules.toml").write_text('[[rule]]\npolicy = "shuffle"\n')
+    code, message = refused(str(bundle), "--rules", str(tmp_path / "rules.toml"))
+    assert code == 2
+    assert "needs a secret" in message
+
+
+def failing_model() -> bytes:
+    """A graph that ONNX Runtime runs for dark images and fails on for bright ones: it looks their brightness up in a table."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["means"]),
+        helper.make_node("Softmax", ["means"], ["probabilities"], axis=1),
+        helper.make_node("ReduceMean", ["means"], ["scores"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["scores", "hundred"], ["scaled"]),
+        helper.make_node("Cast", ["scaled"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["looked"]),
+    ]
+    info = helper.make_tensor_value_info
+    outputs = [info(name, TensorProto.FLOAT, ["n", n]) for name, n in (("probabilities", 3), ("scores", 1))]
+    outputs.append(info("looked", TensorProto.FLOAT, ["n", 1]))
+    constants = [numpy_helper.from_array(np.float32(100), "hundred"), numpy_helper.from_array(np.zeros(50, np.float32), "table")]
+    graph = helper.make_graph(nodes, "failing", [info("image", TensorProto.FLOAT, ["n", *SHAPE])], outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def test_model_that_fails_is_logged_once_with_the_reason_and_no_payload(start: Any, tmp_path: Path) -> None:
+    model = failing_model()
+    write_bundle(tmp_path / "failing", manifest=tiny_manifest(model=model), model=model)
+    with start(tmp_path / "failing") as served:
+        assert len(ask(served.address, rows_of(0.1))) == 1
+        for _ in range(5):
+            with pytest.raises(InferenceServerException, match="did not answer") as caught:
+                ask(served.address, rows_of(0.9))
+            assert caught.value.status() == "StatusCode.UNAVAILABLE"
+        assert len(ask(served.address, rows_of(0.1))) == 1
+        served.end()
+        lines = [json.loads(line) for line in served.log.read_text().splitlines()]
+    (failed,) = [line for line in lines if line["event"] == "dependency_failed"]
+    assert failed["level"] == "error"
+    assert failed["kind"] == "BackendError"
+    assert "Gather" in failed["reason"]
+
+
 def test_cuda_that_did_not_load_is_a_refusal_to_start(bundle: Path) -> None:
     import onnxruntime
 
@@ -291,8 +341,6 @@ def test_cuda_that_did_not_load_is_a_refusal_to_start(bundle: Path) -> None:
 def test_prometheus_scrapes_the_flags_that_were_caused(
     bundle: Path, start: Any, prometheus: Path, tmp_path: Path, bright: Callable[..., np.ndarray]
 ) -> None:
-    import json
-
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with start(bundle, "--policy", "label-only") as served:
@@ -308,7 +356,7 @@ def test_prometheus_scrapes_the_flags_that_were_caused(
         try:
             ask(served.address, bright(7))
             query = 'sum(knockguard_flagged_rows_total{model="tiny",detector="linear",policy="label-only",action="alter"})'
-            url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.request.quote(query)}"
+            url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
             deadline, value = time.monotonic() + 30, None
             while value != 7 and time.monotonic() < deadline:
                 time.sleep(0.2)

@@ -242,8 +242,8 @@ def test_no_query_is_lost_while_bundles_take_over_from_each_other(tmp_path: Path
 
     with start(folder, "--policy", "label-only") as served:
         asyncio.run(main(served))
-        served.process.terminate()
-        log = served.process.communicate(timeout=20)[1]
+        served.end()
+        log = served.log.read_text()
     assert versions == {str(n) for n in range(4, 4 + n_reloads)}
     events = [json.loads(line) for line in log.splitlines()]
     assert [e["model_version"] for e in events if e["event"] == "bundle_reloaded"] == sorted(versions)
