@@ -1,6 +1,7 @@
 """`knockguard audit`: what a bundle's detectors see on your own images, and how much of it is more than file format."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -129,22 +130,21 @@ def _pool(bundle: Bundle, inside: _Set, source: Path, options: AuditOptions, pro
     matched = chain.apply(inside.images, seed=options.seed), chain.apply(outside.images, seed=options.seed + 1)
     plain = _plain(inside.images, size), _plain(outside.images, size)
     target = bundle.manifest.detectors[0].threshold.target_fpr
-    scores = _scores(bundle, matched[1])[bundle.manifest.detector]
+    scores = _scores(bundle, matched[1])
     return PoolAudit(
         name=source.name,
         n=len(outside.images),
         side=chain.side,
-        unmatched=_measures(bundle, *plain, seed=options.seed),
-        matched=_measures(bundle, *matched, seed=options.seed),
+        unmatched=_measures(bundle, _scores(bundle, plain[0]), _scores(bundle, plain[1]), seed=options.seed),
+        matched=_measures(bundle, _scores(bundle, matched[0]), scores, seed=options.seed),
         low_level_unmatched=low_level_measure(*plain, target_fpr=target, seed=options.seed),
         low_level=low_level_measure(*matched, target_fpr=target, seed=options.seed),
-        worst_classes=_worst(bundle, scores, outside.classes),
+        worst_classes=_worst(bundle, scores[bundle.manifest.detector], outside.classes),
     )
 
 
-def _measures(bundle: Bundle, inside: Pixels, outside: Pixels, *, seed: int) -> dict[str, Measure]:
-    inner, outer = _scores(bundle, inside), _scores(bundle, outside)
-    return {d.name: measure(inner[d.name], outer[d.name], d.threshold, seed=seed) for d in bundle.manifest.detectors}
+def _measures(bundle: Bundle, inside: Mapping[str, Floats], outside: Mapping[str, Floats], *, seed: int) -> dict[str, Measure]:
+    return {d.name: measure(inside[d.name], outside[d.name], d.threshold, seed=seed) for d in bundle.manifest.detectors}
 
 
 def _worst(bundle: Bundle, scores: Floats, classes: list[str | None]) -> tuple[tuple[str, Rate], ...]:

@@ -71,6 +71,9 @@ def protect(
     stage: Annotated[
         list[str] | None, typer.Option(help="Tap a stage by tensor name, NAME=TENSOR; replaces those found.")
     ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="An option of a detector, DETECTOR.OPTION=VALUE: linear.strength=0.01.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=200, help="The most images read from each source.")] = 10_000,
     seed: Seed = 0,
     force: Force = False,
@@ -91,6 +94,7 @@ def protect(
         labels,
         scale,
         tuple(stage or ()),
+        tuple(setting or ()),
         limit,
         seed,
         force,

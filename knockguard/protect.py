@@ -6,7 +6,7 @@ of the model is trained, and nothing but the fused graph is ever scored.
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -23,12 +23,13 @@ from exporters.runtime import run
 from exporters.taps import Taps
 from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Name, Provenance, Version, write_bundle
 from guard.calibration import Threshold, calibrate, check_supported, smallest_n
-from guard.detectors.base import FitData
+from guard.detectors.base import Detector, FitData
 from guard.detectors.head import Head
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
+from guard.registry import nearest
 from guard.settings import from_options
 from guard.types import Floats, Pixels, Reporter
 
@@ -89,8 +90,9 @@ class Protected:
 class Plan:
     """What the bundle is to be: how the model takes images, what it is called, and how strict its detectors are.
 
-    The first of `detectors` decides; the others are fused beside it and only watched. ConfigError for a name or version that a
-    bundle cannot have, CalibrationError for a target that no number of images supports.
+    The first of `detectors` decides; the others are fused beside it and only watched. `options` are theirs, by detector, as a user
+    wrote them. ConfigError for a name or version that a bundle cannot have and for a detector or an option that there is not,
+    CalibrationError for a target that no number of images supports.
     """
 
     spec: InputSpec
@@ -100,6 +102,7 @@ class Plan:
     target_fpr: float = DEFAULT_TARGET_FPR
     confidence: float = 0.99
     version: str = "1"
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, kind, value, fix in (
@@ -111,6 +114,17 @@ class Plan:
             except ValidationError:
                 raise ConfigError(f"the model's {what} is {value!r}; it must be {fix} (--{what})") from None
         smallest_n(self.target_fpr, self.confidence)
+        if stray := sorted(set(self.options) - set(self.detectors)):
+            hint = nearest(stray[0], self.detectors)
+            raise ConfigError(f"options are given for detector {stray[0]!r}, which is not among these{hint}")
+        self.built()
+
+    def built(self) -> dict[str, Detector]:
+        """Return the detectors, not fitted yet."""
+        return {
+            name: from_options(DETECTORS.get(name), self.options.get(name, {}), what=f"detector {name!r}")
+            for name in self.detectors
+        }
 
 
 def protect(  # noqa: PLR0913  # the victim is three of them: as it was written, as it was read, and where its heads look
@@ -171,7 +185,6 @@ def _fit(
     victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, progress: Reporter
 ) -> tuple[dict[str, Head], float]:
     """Fit every detector on one pass of the victim over the fitting images."""
-    chosen = {name: from_options(DETECTORS.get(name), {}, what=f"detector {name!r}") for name in plan.detectors}
     graph = graph_bytes(feature_graph(victim, taps))
     total = len(material.in_fit) + len(material.out_fit)
     inside = run(graph, _inputs(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
@@ -180,7 +193,7 @@ def _fit(
     )
     probabilities = inside["probabilities"]
     data = FitData(inside, probabilities.argmax(axis=1).astype(np.int64), probabilities.shape[1], outside)
-    return {name: detector.fit(data) for name, detector in chosen.items()}, float(probabilities.max(axis=1).mean())
+    return {name: detector.fit(data) for name, detector in plan.built().items()}, float(probabilities.max(axis=1).mean())
 
 
 def _scores(fused: bytes, pixels: Pixels, spec: InputSpec) -> Floats:

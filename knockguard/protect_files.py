@@ -45,6 +45,7 @@ class ProtectOptions:
     labels: Path | None
     scale: str
     stages: tuple[str, ...]
+    settings: tuple[str, ...]
     limit: int
     seed: int
     force: bool
@@ -63,6 +64,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         detectors=_detectors(options.detector, taps),
         target_fpr=options.target_fpr,
         version=options.version,
+        options=_settings(options.settings),
     )
     for row in taps.describe():
         note(row)
@@ -129,6 +131,18 @@ def _overrides(stages: tuple[str, ...]) -> dict[str, str] | None:
     if bad := [name for name, equals, tensor in pairs if not (name and equals and tensor)]:
         raise ConfigError(f"--stage {bad[0]!r} is not of the form NAME=TENSOR, such as stage1=/layer1/Relu_output_0")
     return {name: tensor for name, _, tensor in pairs} or None
+
+
+def _settings(words: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    """Return options by detector from words such as linear.strength=0.01; `Plan` looks at what they say."""
+    settings: dict[str, dict[str, object]] = {}
+    for word in words:
+        place, equals, value = word.partition("=")
+        detector, dot, key = place.partition(".")
+        if not (detector and dot and key and equals and value):
+            raise ConfigError(f"--set {word!r} is not of the form DETECTOR.OPTION=VALUE, such as linear.strength=0.01")
+        settings.setdefault(detector, {})[key] = value
+    return settings
 
 
 def _labels(path: Path | None, n_classes: int) -> list[str]:

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from guard.errors import ConfigError
-from guard.policies.base import NearDuplicates, Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Rows, Traits
+from guard.policies.budgeted import Budgeted
 from guard.policies.top_label import hold_top_label
 from guard.types import Array, Floats
 
 
 @dataclass(frozen=True, slots=True)
-class MadArgmax(Policy):
+class MadArgmax(Budgeted):
     """Move each answer by at most `epsilon` in L1 so that the angle between y - 1/k and the answer less 1/k is greatest.
 
     The paper maximises the angle between G'y and G'y', the gradients that a surrogate would take from the true and from the
@@ -31,15 +31,6 @@ class MadArgmax(Policy):
 
     name: ClassVar[str] = "mad-argmax"
     traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0, near_duplicates=NearDuplicates.DETERMINISTIC)
-    epsilon: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epsilon <= 2:
-            raise ConfigError(f"mad-argmax: epsilon is {self.epsilon}; it must be above 0 and at most 2, an L1 distance")
-
-    @property
-    def l1_budget(self) -> float:
-        return self.epsilon
 
     def answer(self, rows: Rows) -> Floats:
         """Return (n, k) float32 within `epsilon` of the victim's answer; the top label is the victim's own."""

@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from guard.errors import ConfigError
-from guard.policies.base import NearDuplicates, Policy, Rows, Traits
+from guard.policies.base import NearDuplicates, Rows, Traits
+from guard.policies.budgeted import Budgeted
 from guard.policies.pouring import Pouring
 from guard.policies.top_label import hold_top_label
 from guard.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class ModelGuard(Policy):
+class ModelGuard(Budgeted):
     """Take up to `epsilon` / 2 of probability from the likely classes and pour it into the least likely, label on top.
 
     ModelGuard-W, the variant that needs neither a surrogate nor a memory of earlier queries: minimise sum(y' log y), the
@@ -28,15 +28,6 @@ class ModelGuard(Policy):
 
     name: ClassVar[str] = "modelguard"
     traits: ClassVar[Traits] = Traits(keeps_top_label=True, l1_budget=2.0, near_duplicates=NearDuplicates.DETERMINISTIC)
-    epsilon: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epsilon <= 2:
-            raise ConfigError(f"modelguard: epsilon is {self.epsilon}; it must be above 0 and at most 2, an L1 distance")
-
-    @property
-    def l1_budget(self) -> float:
-        return self.epsilon
 
     def answer(self, rows: Rows) -> Floats:
         """Return (n, k) float32 within `epsilon` of the victim's answer; the top label is the victim's own."""

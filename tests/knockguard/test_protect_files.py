@@ -96,6 +96,14 @@ def test_choices_reach_the_bundle(miniature: Miniature, tmp_path: Path, knockgua
     assert "[bundle]" in done.err, "a folder's name was taken for markup"
 
 
+def test_options_reach_their_detector(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    done = knockguard(*miniature.words(tmp_path / "bundle", "--set", "linear.strength=10", "--set", "energy.temperature=2.5"))
+    assert done.code == 0, done.err
+    changed, plain = (load_bundle(folder).manifest for folder in (tmp_path / "bundle", bundle))
+    differ = [a.name for a, b in zip(changed.detectors, plain.detectors, strict=True) if a.threshold.value != b.threshold.value]
+    assert differ == ["linear", "energy"]
+
+
 def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
     assert knockguard(*miniature.words(tmp_path / "again")).code == 0
     assert load_bundle(tmp_path / "again").model == load_bundle(bundle).model
@@ -163,10 +171,16 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "scale": ([*GOOD, "--scale", "imagnet"], 2, ["--scale 'imagnet'", "did you mean 'imagenet'"]),
     "name": ([*GOOD, "--name", "my model"], 2, ["name is 'my model'", "--name"]),
     "version": ([*GOOD, "--version", "v2"], 2, ["version is 'v2'", "a whole number", "--version"]),
+    "setting form": ([*GOOD, "--set", "strength=1"], 2, ["--set 'strength=1'", "DETECTOR.OPTION=VALUE"]),
+    "setting detector": ([*GOOD, "--set", "linaer.strength=1"], 2, ["detector 'linaer'", "did you mean 'linear'"]),
+    "setting not fused": ([*GOOD, "--set", "knn.k=3"], 2, ["detector 'knn', which is not among these", "energy, linear"]),
+    "setting name": ([*GOOD, "--set", "linear.strenght=1"], 2, ["no option 'strenght'", "did you mean 'strength'"]),
+    "setting type": ([*GOOD, "--set", "linear.strength=much"], 2, ["detector 'linear': strength", "valid number", "'much'"]),
+    "setting value": ([*GOOD, "--set", "linear.strength=-1"], 2, ["strength is -1.0", "greater than 0"]),
     "limit": ([*GOOD, "--limit", "10"], 2, ["--limit", "200"]),
     "option": ([*GOOD, "--detecter", "msp"], 2, ["--detecter", "--detector"]),
 }  # fmt: skip
-NEED_NO_IMAGE = {name for name in BAD if name.startswith("no penultimate")} | {
+NEED_NO_IMAGE = {name for name in BAD if name.startswith(("no penultimate", "setting"))} | {
     "no share",
     "detector",
     "labels",
