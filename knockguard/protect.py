@@ -90,8 +90,8 @@ class Protected:
 class Plan:
     """What the bundle is to be: how the model takes images, what it is called, and how strict its detectors are.
 
-    The first of `detectors` decides; the others are fused beside it and only watched. `options` are theirs, by detector, as a user
-    wrote them. ConfigError for a name or version that a bundle cannot have and for a detector or an option that there is not,
+    The first of `detectors` decides; the others are fused beside it and only watched. `options` are theirs, by detector, as a
+    user wrote them. ConfigError for a name or version that a bundle cannot have and for a detector or option that there is not,
     CalibrationError for a target that no number of images supports.
     """
 
