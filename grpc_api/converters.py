@@ -176,14 +176,25 @@ def encode_input(request: pb.ModelInferRequest, name: str, values: Array) -> Non
 
 
 def decode_output(response: pb.ModelInferResponse, index: int) -> Floats:
-    """Return one FP32 output, raw or typed; InvalidInputError if the server's answer does not fit its own shape."""
-    item = response.outputs[index]
+    """Return one output as float32, raw or typed; InvalidInputError if the server's answer does not fit its own shape."""
+    item, raw = response.outputs[index], response.raw_output_contents
     shape = checked_shape(item.name, item.shape)
-    if response.raw_output_contents:
-        content = response.raw_output_contents[index]
-        values = np.frombuffer(content, dtype="<f4") if len(content) == 4 * math.prod(shape) else None
-    else:
-        values = np.array(item.contents.fp32_contents, dtype=np.float32)
-    if item.datatype != "FP32" or values is None or values.size != math.prod(shape):
-        raise InvalidInputError(f"the server's output {item.name!r} is no FP32 tensor of shape {list(shape)}")
-    return values.reshape(shape)
+    dtype, field = DATATYPES.get(item.datatype, (np.dtype("O"), None))
+    values: Array | None = None
+    if dtype.kind != "f":
+        pass
+    elif len(raw) == len(response.outputs):
+        values = np.frombuffer(raw[index], dtype) if len(raw[index]) == dtype.itemsize * math.prod(shape) else None
+    elif not raw and field is not None:
+        values = np.array(getattr(item.contents, field), dtype)
+    if values is None or values.size != math.prod(shape):
+        raise InvalidInputError(f"the server's output {item.name[:128]!r} is no tensor of floats of shape {list(shape)}")
+    return values.reshape(shape).astype(np.float32, copy=False)
+
+
+def decode_outputs(response: pb.ModelInferResponse, names: Sequence[str]) -> list[Floats]:
+    """Return the named outputs as float32, in this order; InvalidInputError as `decode_output` has it, or if one is not there."""
+    indices = {item.name: index for index, item in enumerate(response.outputs)}
+    if missing := [name for name in names if name not in indices]:
+        raise InvalidInputError(f"the server's answer has no output {missing[0]!r}; it has {', '.join(indices)[:128] or 'none'}")
+    return [decode_output(response, indices[name]) for name in names]

@@ -98,6 +98,11 @@ class Hosting:
         """What is live, in the order in which it was given."""
         return tuple(self._releases)
 
+    @property
+    def ready(self) -> bool:
+        """Whether every model would answer now."""
+        return all(release.pipeline.ready for release in self._releases)
+
     def find(self, name: str, version: str = "") -> Release:
         """Return what answers for a model, its newest version if none is asked for; ModelNotFoundError names what there is."""
         versions = self._table.get(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from grpc_api.backends.base import Backend
-from grpc_api.backends.embedded import Embedded
+from grpc_api.backends.opening import open_backend
 from grpc_api.batching import Limits
 from grpc_api.pipeline import Pipeline
 from grpc_api.settings import GatewaySettings
@@ -74,8 +74,7 @@ class Loader:
     def open(self, bundle: Bundle, mode: Mode) -> Loaded:
         """Return a bundle warmed up; BundleError if its model does not answer, ConfigError if policy or provider do not fit."""
         guard = self.guard(bundle.manifest, mode)  # first: it costs nothing
-        backend = Embedded(bundle, provider=self._settings.provider, threads=self._settings.threads)
-        return Loaded(bundle.manifest, guard, backend)
+        return Loaded(bundle.manifest, guard, open_backend(bundle, self._settings))
 
     def guard(self, manifest: Manifest, mode: Mode) -> Guard:
         """Return a guard for a model in this mode; ConfigError names what does not fit."""

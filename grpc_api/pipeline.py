@@ -1,13 +1,16 @@
 """pipeline: batching -> backend -> guard, for one bundle."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from time import perf_counter
 
 import numpy as np
 
 from grpc_api.backends.base import Backend
 from grpc_api.batching import Batcher, Job, Limits
+from grpc_api.lanes import Lanes
 from grpc_api.telemetry import ModelMetrics, Timing
 from guard.bundle import Manifest
 from guard.errors import InvalidInputError, PermissionDeniedError
@@ -31,21 +34,31 @@ class Pipeline:
         self._backend = backend
         self.guard = guard  # may be exchanged at any time: a batch keeps the one that it began with
         self.metrics = metrics
-        self._batcher: Batcher[Answered] = Batcher(self._work, limits, on_queue=metrics.queued)
+        self._line: Batcher[Answered] | Lanes[Answered]
+        if backend.computes_here:
+            self._line = Batcher(self._work, limits, on_queue=metrics.queued)
+        else:
+            self._line = Lanes(self._work, limits, on_queue=metrics.queued)
+        metrics.watch_ready(lambda: backend.ready)
 
     @property
     def provider(self) -> str:
         """What computes: see the backend's."""
         return self._backend.provider
 
+    @property
+    def ready(self) -> bool:
+        """Whether a query would be answered now."""
+        return self._backend.ready
+
     async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None) -> Floats:
         """Return what the client gets for (n, ...) inputs: (n, k) float32.
 
         PermissionDeniedError if a row is refused: then the whole request is. InvalidInputError if the model has no finite
-        answer to a row. Raises what the batcher and the backend raise.
+        answer to a row. Raises what the queue and the backend raise.
         """
         if len(inputs):
-            answered = await self._batcher.submit(inputs, tenant=tenant, timeout_s=timeout_s)
+            answered = await self._line.submit(inputs, tenant=tenant, timeout_s=timeout_s)
         else:  # not every graph computes on nothing, and nothing takes no place in a queue
             answered = self._nothing(tenant)
         decision = answered.decision
@@ -55,8 +68,9 @@ class Pipeline:
         return decision.answers
 
     async def close(self) -> None:
-        """Finish what is queued."""
-        await self._batcher.close()
+        """Finish what is queued, then end the backend."""
+        await self._line.close()
+        await asyncio.to_thread(self._backend.close)
 
     def _nothing(self, tenant: str) -> Answered:
         manifest = self.manifest
@@ -65,11 +79,12 @@ class Pipeline:
         return Answered(self.guard.decide(probabilities, scores, tenant=tenant), Timing(0.0, 0.0, 0.0))
 
     def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered | Exception]:
-        """Answer a batch, in the batcher's thread: one inference, then each request by its own tenant's rules."""
+        """Answer a batch, in a thread of its own: one inference, then each request by its own tenant's rules."""
         taken = perf_counter()
         guard = self.guard
         inputs = jobs[0].inputs if len(jobs) == 1 else np.concatenate([job.inputs for job in jobs])
-        probabilities, scores = self._backend.infer(inputs)
+        left_s = max(job.deadline for job in jobs) - taken
+        probabilities, scores = self._backend.infer(inputs, timeout_s=left_s if isfinite(left_s) else None)
         inferred = perf_counter()
         self.metrics.inferred(len(inputs))
         keys = guard.keys(inputs)

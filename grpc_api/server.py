@@ -27,6 +27,8 @@ from guard.errors import ConfigError
 
 log = structlog.get_logger()
 
+HEALTH_EVERY_S = 0.5
+
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -60,6 +62,19 @@ def build_identity(settings: GatewaySettings) -> Identity:
     return Anonymous()
 
 
+async def tell_health(checks: health.HealthServicer, hosting: Hosting) -> None:
+    """Say to whoever watches whether every model answers."""
+    for name in ("", SERVICE):
+        await checks.set(name, SERVING if hosting.ready else NOT_SERVING)
+
+
+async def keep_telling(checks: health.HealthServicer, hosting: Hosting) -> None:
+    """Say it again whenever that may have changed; who watches hears of changes alone."""
+    while True:
+        await asyncio.sleep(HEALTH_EVERY_S)
+        await tell_health(checks, hosting)
+
+
 class Gateway:
     """One process that answers for its bundles."""
 
@@ -90,13 +105,14 @@ class Gateway:
                 loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
                 await server.start()
                 servicer.ready = True
-                for name in ("", SERVICE):
-                    await checks.set(name, SERVING)
+                await tell_health(checks, hosting)
+                telling = asyncio.create_task(keep_telling(checks, hosting))
                 ready.write(port=port, metrics_port=metrics_port)
                 self._announce(hosting, port, metrics_port)
                 await self._stop.wait()
                 log.info("drain_started", seconds=settings.drain_s)
                 ready.remove()
+                telling.cancel()
                 await checks.enter_graceful_shutdown()
                 await server.stop(settings.drain_s)
                 log.info("gateway_stopped")

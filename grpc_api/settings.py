@@ -78,6 +78,34 @@ class ImageSettings(_Section):
         return self
 
 
+class UpstreamSettings(_Section):
+    """`[upstream]`: a V2 server behind the gateway that computes the model; without an address it computes here."""
+
+    address: Annotated[
+        str | None, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$", description="host:port of its gRPC port")
+    ] = None
+    model: Annotated[str | None, Field(max_length=128, description="the model's name there; the bundle's by default")] = None
+    version: Annotated[str, Field(max_length=32, description="the model's version there; what the server takes by default")] = ""
+    output: Annotated[str | None, Field(max_length=256, description="its output with the answer; the bundle's by default")] = None
+    logits: Annotated[bool, Field(description="that output is logits; clients get probabilities")] = False
+    scores: Annotated[
+        Literal["upstream", "bundle"],
+        Field(description="where scores come from: the fused model there, or the bundle's own graph here, beside a plain model"),
+    ] = "upstream"
+    timeout_s: Annotated[float, Field(gt=0, le=600, description="seconds that a call may take, if its caller waits longer")] = (
+        10.0
+    )
+    ca_file: Annotated[
+        File | None, Field(description="certificates to know it by; without them the connection is in the clear")
+    ] = None
+
+    @model_validator(mode="after")
+    def _nothing_of_an_upstream_that_is_not_there(self) -> "UpstreamSettings":
+        if self.address is None and (given := sorted(self.model_fields_set - {"address"})):
+            raise ValueError(f"{given[0]} is of an upstream, and there is none; give its address, --upstream HOST:PORT")
+        return self
+
+
 class GatewaySettings(_Section):
     """Defaults are the safe ones: loopback, the bundle's own policy, bounded calls, queue, messages and drain."""
 
@@ -100,11 +128,20 @@ class GatewaySettings(_Section):
     clients: ClientSettings = ClientSettings()
     limits: LimitSettings = LimitSettings()
     images: ImageSettings = ImageSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
 
     @model_validator(mode="after")
     def _one_way_to_choose_a_policy(self) -> "GatewaySettings":
         if self.rules_file is not None and (self.policy, self.apply_to, self.policy_options) != (None, None, {}):
             raise ValueError("rules_file stands in place of policy, policy_options and apply_to; give the one or the others")
+        return self
+
+    @model_validator(mode="after")
+    def _one_bundle_for_one_model_upstream(self) -> "GatewaySettings":
+        if self.upstream.model is not None and len(self.bundles) > 1:
+            raise ValueError(
+                f"upstream.model is one name for {len(self.bundles)} bundles; leave it out, and each is asked for by its own name"
+            )
         return self
 
     @classmethod

@@ -1,6 +1,7 @@
 """Every metric of the gateway, on a registry that is passed in. Label values come from closed sets."""
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import compress
@@ -61,6 +62,7 @@ class Metrics:
         self.score = ScoreHistograms("knockguard_score", "Detector scores; higher is more out.", registry=registry)
         self.build_info = Gauge("knockguard_build_info", "Always 1.", ("release", "provider", *_MODEL), registry=registry)
         self.bundle_info = Gauge("knockguard_bundle_info", "1 for what is live.", (*_MODEL, "bundle"), registry=registry)
+        self.ready = Gauge("knockguard_model_ready", "1 if queries would be answered now.", _MODEL, registry=registry)
         self.reloads = Counter("knockguard_bundle_reloads", "Bundles read again, by outcome.", ("outcome",), registry=registry)
         self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
         self.handling_seconds = Histogram(
@@ -99,6 +101,11 @@ class ModelMetrics:
         self._say(metrics.bundle_info, 1, manifest.digest)
         self._gauges.append((metrics.build_info, (version("knockguard"), provider, *self._labels)))
         metrics.build_info.labels(*self._gauges[-1][1]).set(1)
+
+    def watch_ready(self, ready: Callable[[], bool]) -> None:
+        """Ask whether the model answers whenever the metrics are read."""
+        self._gauges.append((self._metrics.ready, self._labels))
+        self._metrics.ready.labels(*self._labels).set_function(ready)
 
     def forget(self) -> None:
         """Leave out what only a live bundle has; what was counted stays."""

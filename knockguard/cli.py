@@ -148,6 +148,20 @@ def serve(
     anonymous: Annotated[
         bool | None, typer.Option("--anonymous", help="Anybody who reaches the port may ask.", show_default=False)
     ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A V2 server (Triton, KServe, MLServer) that computes the model instead."),
+    ] = None,
+    upstream_model: Annotated[str | None, typer.Option(help="The model's name there; the bundle's by default.")] = None,
+    upstream_output: Annotated[str | None, typer.Option(help="Its output with the answer; the bundle's by default.")] = None,
+    upstream_logits: Annotated[
+        bool | None, typer.Option("--upstream-logits", help="That output is logits.", show_default=False)
+    ] = None,
+    upstream_ca: Annotated[Path | None, typer.Option(help="Certificates to know it by; without them, in the clear.")] = None,
+    scores_from: Annotated[
+        str | None,
+        typer.Option(help="'upstream', where the fused model is, or 'bundle': computed here, beside a plain model there."),
+    ] = None,
     provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
     ready_file: Annotated[
@@ -161,6 +175,8 @@ def serve(
         "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
         "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
         "anonymous": anonymous, "provider": provider, "threads": threads, "ready_file": ready_file,
+        "upstream": upstream, "upstream_model": upstream_model, "upstream_output": upstream_output,
+        "upstream_logits": upstream_logits, "upstream_ca": upstream_ca, "scores_from": scores_from,
     }  # fmt: skip
     serve_bundle(given, options=option or [], config=config)
 

@@ -10,6 +10,14 @@ from guard.errors import ConfigError
 
 # A flag's name where it is not the setting's own.
 _SETTINGS = {"api_keys": "clients.api_keys_file", "anonymous": "clients.anonymous", "rules": "rules_file"}
+_SETTINGS |= {
+    "upstream": "upstream.address",
+    "upstream_model": "upstream.model",
+    "upstream_output": "upstream.output",
+    "upstream_logits": "upstream.logits",
+    "upstream_ca": "upstream.ca_file",
+    "scores_from": "upstream.scores",
+}
 
 
 def serve_bundle(given: Mapping[str, object], *, options: Sequence[str], config: Path | None) -> None:

@@ -10,12 +10,26 @@ class Backend(ABC):
     """Runs batches; safe to call from several threads."""
 
     name: ClassVar[str]
+    computes_here: ClassVar[bool] = True  # else it waits for another machine, and many calls may wait at once
 
     @property
     @abstractmethod
     def provider(self) -> str:
         """What computes, for logs and metrics: an execution provider, or an upstream's kind."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it would answer now."""
+        return True
+
     @abstractmethod
-    def infer(self, inputs: Floats) -> tuple[Floats, Floats]:
-        """Return probabilities (n, k) and scores (n, m) of (n, ...) inputs; BackendError if the model did not answer."""
+    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats]:
+        """Return probabilities (n, k) and scores (n, m) of (n, ...) inputs.
+
+        `timeout_s` is how long the callers still wait; what computes here does not stop half-way. BackendError if the model did
+        not answer, DeadlineError if it was too late; a remote one may also raise NotLoadedError, QuotaExceededError, and
+        InvalidInputError.
+        """
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to end
+        """End what runs beside it."""

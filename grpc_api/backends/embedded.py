@@ -27,13 +27,7 @@ class Embedded(Backend):
 
         `threads` compute one inference, 0 is one for each core that this process may use.
         """
-        options = ort.SessionOptions()
-        options.log_severity_level = _FATAL_ONLY
-        options.intra_op_num_threads = threads or n_cores()
-        options.inter_op_num_threads = 1
-        # Idle workers that spin would take the core that decodes the next request.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = _open(bundle.model, options, provider)
+        self._session = open_session(bundle.model, provider=provider, threads=threads)
         self._input = bundle.manifest.input.name
         self._outputs = ("probabilities", "scores")
         _check_outputs(self._session, self._input, self._outputs)
@@ -44,7 +38,7 @@ class Embedded(Backend):
         """The execution provider that is in use, not the one that was asked for."""
         return str(self._session.get_providers()[0])
 
-    def infer(self, inputs: Floats) -> tuple[Floats, Floats]:
+    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats]:
         try:
             probabilities, scores = self._session.run(self._outputs, {self._input: inputs})
         except Exception as error:  # ONNX Runtime's errors share no base but this one
@@ -67,8 +61,18 @@ class Embedded(Backend):
             )
 
 
-def _open(model: bytes, options: ort.SessionOptions, provider: str) -> ort.InferenceSession:
+def open_session(model: bytes, *, provider: str, threads: int) -> ort.InferenceSession:
+    """Return a session on what `provider` (auto, cuda, cpu) says; ConfigError if CUDA was asked for and is not in use.
+
+    `threads` compute one inference, 0 is one for each core that this process may use.
+    """
     ort.set_default_logger_severity(_FATAL_ONLY)
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads or n_cores()
+    options.inter_op_num_threads = 1
+    # Idle workers that spin would take the core that decodes the next request.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     reason = "it was not asked for" if provider == "cpu" else why_not_cuda()
     if provider == "cuda" and reason:
         raise ConfigError(f"--provider cuda: {reason}; or use auto or cpu")

@@ -43,11 +43,11 @@ class InferenceServicer:
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, _request: pb.ServerReadyRequest, _context: object) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=self.ready)
+        return pb.ServerReadyResponse(ready=self.ready and self._hosting.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, _context: object) -> pb.ModelReadyResponse:
-        self._hosting.find(request.name, request.version)
-        return pb.ModelReadyResponse(ready=self.ready)
+        release = self._hosting.find(request.name, request.version)
+        return pb.ModelReadyResponse(ready=self.ready and release.pipeline.ready)
 
     async def ServerMetadata(self, _request: pb.ServerMetadataRequest, _context: object) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(name="knockguard", version=version("knockguard"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes an environment for each server that cannot share ours, and prints what points the tests at them:
-#   eval "$(tests/exporters/make_peers.sh FOLDER)" && python -m pytest tests/exporters/test_repositories.py
+#   eval "$(tests/exporters/make_peers.sh FOLDER)" && python -m pytest -m peer
 set -euo pipefail
 folder=$(realpath -m "${1:?give a folder for the environments, such as /tmp/peers}")
 
@@ -12,6 +12,7 @@ peer() {
   printf 'export KNOCKGUARD_%s_PYTHON=%q\n' "${name^^}" "$folder/$name/bin/python"
 }
 
-peer mlserver mlserver onnxruntime
-peer kserve kserve
-peer triton nvidia-pytriton
+# Pillow and structlog: what the guard needs inside MLServer beside what is there.
+peer mlserver mlserver onnxruntime pillow structlog
+peer kserve kserve onnxruntime
+peer triton nvidia-pytriton onnxruntime

@@ -1,10 +1,7 @@
 """Model repositories: their servers' own parsers take them, scores stay inside, and a folder is whole or not there."""
 
 import json
-import os
-import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import onnxruntime as ort
 import pytest
 import yaml
 from google.protobuf import text_format
+from peers import KSERVE, MLSERVER, TRITON, free_port, mlserver, python_of
 from tiny_bundle import rows_of, write_tiny
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, model_config_pb2
 from tritonclient.utils import InferenceServerException
@@ -23,8 +21,6 @@ from exporters.mlserver import write_mlserver
 from exporters.triton import triton_config, write_triton
 from guard.bundle import Bundle, load_bundle
 from guard.errors import ExportError
-
-MLSERVER, KSERVE, TRITON = (f"KNOCKGUARD_{name}_PYTHON" for name in ("MLSERVER", "KSERVE", "TRITON"))
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +37,6 @@ WRITERS: dict[str, Callable[..., Path]] = {"triton": write_triton, "mlserver": w
 
 def config_of(text: str) -> model_config_pb2.ModelConfig:
     return text_format.Parse(text, model_config_pb2.ModelConfig())
-
-
-def python_of(variable: str, package: str) -> str:
-    """Return the interpreter of another server's environment: none of them can share ours."""
-    found = os.environ.get(variable)
-    if not found:
-        pytest.skip(f"{variable} names no Python with {package}; tests/exporters/make_peers.sh makes one")
-    return found
 
 
 def test_tritons_parser_reads_what_the_manifest_says(bundle: Bundle, tmp_path: Path) -> None:
@@ -155,6 +143,7 @@ def test_name_and_storage_that_cannot_be_are_refused(bundle: Bundle) -> None:
             inference_service(bundle.manifest, storage_uri=uri)
 
 
+@pytest.mark.peer
 def test_triton_itself_takes_the_configuration_and_begins_to_load_the_version(bundle: Bundle, tmp_path: Path) -> None:
     python = python_of(TRITON, "nvidia-pytriton")
     script = "import pytriton, pathlib; print(pathlib.Path(pytriton.__file__).parent)"
@@ -195,6 +184,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("expose_scores", [False, True])
 def test_mlserver_loads_and_answers(expose_scores: bool, bundle: Bundle, tmp_path: Path) -> None:
     python = python_of(MLSERVER, "mlserver onnxruntime")
@@ -210,42 +200,17 @@ def test_mlserver_loads_and_answers(expose_scores: bool, bundle: Bundle, tmp_pat
     assert errors == ["InferenceError", "InferenceError"]
 
 
+@pytest.mark.peer
 def test_mlserver_serves_the_repository_to_a_client_of_triton(bundle: Bundle, tmp_path: Path) -> None:
-    python = python_of(MLSERVER, "mlserver onnxruntime")
-    write_mlserver(tmp_path, bundle)
-    ports = {f"{name}_port": free_port() for name in ("http", "grpc", "metrics")}
-    (tmp_path / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "parallel_workers": 0, **ports}))
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen([Path(python).with_name("mlserver"), "start", "."], cwd=tmp_path, stdout=log, stderr=log)
-    try:
-        with InferenceServerClient(f"127.0.0.1:{ports['grpc_port']}") as client:
-            deadline = time.monotonic() + 60
-            while not ready(client) and server.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.2)
-            assert ready(client), (tmp_path / "log").read_text()[-2000:]
-            metadata = client.get_model_metadata("tiny", as_json=True)
-            assert [output["name"] for output in metadata["outputs"]] == ["probabilities"]
-            query = InferInput("image", [2, 3, 4, 4], "FP32")
-            query.set_data_from_numpy(rows_of(0.9, 2))
-            expected = ort.InferenceSession(bundle.model).run(["probabilities"], {"image": rows_of(0.9, 2)})[0]
-            np.testing.assert_allclose(client.infer("tiny", [query]).as_numpy("probabilities"), expected, rtol=1e-6)
-            with pytest.raises(InferenceServerException, match="no output 'scores'"):
-                client.infer("tiny", [query], outputs=[InferRequestedOutput("scores")])
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
-def ready(client: InferenceServerClient) -> bool:
-    try:
-        return bool(client.is_model_ready("tiny"))
-    except InferenceServerException:
-        return False
+    with mlserver(bundle, tmp_path, expose_scores=False) as address, InferenceServerClient(address) as client:
+        metadata = client.get_model_metadata("tiny", as_json=True)
+        assert [output["name"] for output in metadata["outputs"]] == ["probabilities"]
+        query = InferInput("image", [2, 3, 4, 4], "FP32")
+        query.set_data_from_numpy(rows_of(0.9, 2))
+        expected = ort.InferenceSession(bundle.model).run(["probabilities"], {"image": rows_of(0.9, 2)})[0]
+        np.testing.assert_allclose(client.infer("tiny", [query]).as_numpy("probabilities"), expected, rtol=1e-6)
+        with pytest.raises(InferenceServerException, match="no output 'scores'"):
+            client.infer("tiny", [query], outputs=[InferRequestedOutput("scores")])
 
 
 # Runs in KServe's own environment: each object is built by its class, and a key that the class does not know is an error.
@@ -269,6 +234,7 @@ print(type(model).__name__, model.model_format.name, model.storage_uri, model.po
 """
 
 
+@pytest.mark.peer
 def test_kserves_own_classes_take_the_service(bundle: Bundle) -> None:
     python = python_of(KSERVE, "kserve")
     service, _ = yaml.safe_load_all(inference_service(bundle.manifest, storage_uri="pvc://models/tiny"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_api.converters import DATATYPES, decode_inputs, decode_output, encode_input, encode_output, split_bytes
+from grpc_api.converters import DATATYPES, decode_inputs, decode_output, decode_outputs, encode_input, encode_output, split_bytes
 from grpc_api.stubs import knockguard_inference_pb2 as pb
 from guard.errors import InvalidInputError
 
@@ -162,8 +162,30 @@ def test_answer_that_does_not_fit_its_shape_is_refused() -> None:
     response = pb.ModelInferResponse()
     encode_output(response, "probabilities", np.zeros((2, 2), np.float32), raw=True)
     response.outputs[0].shape[0] = 3
-    with pytest.raises(InvalidInputError, match="no FP32 tensor of shape"):
+    with pytest.raises(InvalidInputError, match="no tensor of floats of shape"):
         decode_output(response, 0)
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_named_outputs_of_any_float_are_read_in_the_order_asked_for(datatype: str, raw: bool) -> None:
+    response = pb.ModelInferResponse()
+    dtype, field = DATATYPES[datatype]
+    for name, value in (("a", 0.5), ("b", 0.25)):
+        output = response.outputs.add(name=name, datatype=datatype, shape=[1, 2])
+        if raw:
+            response.raw_output_contents.append(np.full(2, value, dtype).tobytes())
+        elif field is not None:
+            getattr(output.contents, field).extend([value] * 2)
+    if not raw and datatype == "FP16":  # it exists only raw
+        with pytest.raises(InvalidInputError, match="no tensor of floats"):
+            decode_outputs(response, ("b",))
+        return
+    b, a = decode_outputs(response, ("b", "a"))
+    assert a.dtype == b.dtype == np.float32
+    np.testing.assert_array_equal([a[0, 0], b[0, 0]], [0.5, 0.25])
+    with pytest.raises(InvalidInputError, match="no output 'c'; it has a, b"):
+        decode_outputs(response, ("c",))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
