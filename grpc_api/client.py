@@ -29,15 +29,27 @@ class GuardClient:
     Every call raises the errors of `guard.errors` that the server's status stands for, BackendError when nobody answers.
     """
 
-    def __init__(self, address: str, *, api_key: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`credentials`, as `grpc.ssl_channel_credentials` returns them, are for a gateway with TLS."""
         self._address = address
+        self._credentials = credentials
         self._metadata = (("x-api-key", api_key),) if api_key else ()
         self._timeout_s = timeout_s
         self._open: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
         # Here and not before: a channel belongs to the event loop that it is made in.
-        self._open = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        if self._credentials is None:
+            self._open = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        else:
+            self._open = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

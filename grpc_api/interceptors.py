@@ -2,17 +2,18 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
 
-from grpc_api.identity import CALLER, Identity
+from grpc_api.identity.base import CALLER, Identity, Metadata
 from grpc_api.repeats import Repeats
 from grpc_api.statuses import OURS, retry_metadata, status_of, told
 from grpc_api.telemetry import UNARY, Metrics
+from grpc_api.tls import peer_names
 from guard.errors import KnockguardError, QuotaExceededError, UnauthenticatedError, UnavailableError
 
 log = structlog.get_logger()
@@ -23,6 +24,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 Call: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
+Stream: TypeAlias = "Callable[[Any, Context], AsyncIterator[Any]]"
 
 
 class Unary(grpc.aio.ServerInterceptor):
@@ -123,14 +125,45 @@ class Authenticate(grpc.aio.ServerInterceptor):
         self._identity = identity
 
     async def intercept_service(self, continuation: "Continuation", details: grpc.HandlerCallDetails) -> "Handler | None":
+        handler = await continuation(details)
         if details.method.startswith("/grpc.health.v1.Health/"):
-            return await continuation(details)
+            return handler
+        metadata = details.invocation_metadata or ()
+        if self._identity.by_peer:  # only known inside the call; nobody without a certificate has come so far
+            return None if handler is None else self._inside(handler, metadata)
         try:
             # The handler runs in this task, and sees what is set here.
-            CALLER.set(self._identity.caller(details.invocation_metadata or ()))
+            CALLER.set(self._identity.caller(metadata))
         except UnauthenticatedError as error:
-            return refusal(error, await continuation(details))
-        return await continuation(details)
+            return refusal(error, handler)
+        return handler
+
+    def _inside(self, handler: "Handler", metadata: "Metadata") -> "Handler":
+        """Return the handler with the question who asks before it."""
+
+        async def tell(context: "Context") -> None:
+            try:
+                CALLER.set(self._identity.caller(metadata, peer_names(context.auth_context())))
+            except UnauthenticatedError as error:
+                await context.abort(status_of(error), told(error))
+
+        async def call(request: Any, context: "Context") -> Any:
+            await tell(context)
+            return await cast("Call", handler.unary_unary or handler.stream_unary)(request, context)
+
+        async def stream(request: Any, context: "Context") -> AsyncIterator[Any]:
+            await tell(context)
+            async for response in cast("Stream", handler.unary_stream or handler.stream_stream)(request, context):
+                yield response
+
+        codec = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(call, **codec)
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(call, **codec)
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(stream, **codec)
+        return grpc.stream_stream_rpc_method_handler(stream, **codec)
 
 
 def refusal(error: KnockguardError, handler: "Handler | None") -> "Handler | None":

@@ -28,10 +28,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def add_port(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Open the gRPC port and return it, a free one for 0; ConfigError if it is taken."""
+def add_port(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> int:
+    """Open the gRPC port, with TLS where there are credentials, and return it, a free one for 0; ConfigError if it is taken."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     except RuntimeError:
         bound = 0
     if not bound:

@@ -15,15 +15,16 @@ from prometheus_client import CollectorRegistry
 from grpc_api.admission import Admission
 from grpc_api.encoded import ImageDecoder, ImageLimits
 from grpc_api.hosting import Hosting
-from grpc_api.identity import Anonymous, ApiKeys, Identity
+from grpc_api.identity import Identity
+from grpc_api.identity.opening import open_identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
-from grpc_api.listening import ReadyFile, add_port, is_loopback, serve_metrics
+from grpc_api.listening import ReadyFile, add_port, serve_metrics
 from grpc_api.loading import Loader
 from grpc_api.reflection import add_reflection
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
-from guard.errors import ConfigError
+from grpc_api.tls import server_credentials
 
 log = structlog.get_logger()
 
@@ -43,23 +44,8 @@ def run_gateway(settings: GatewaySettings) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    asyncio.run(Gateway(settings, build_identity(settings)).run())
+    asyncio.run(Gateway(settings, open_identity(settings), server_credentials(settings.tls)).run())
     return 0
-
-
-def build_identity(settings: GatewaySettings) -> Identity:
-    """Return what tells callers apart; ConfigError if anybody could ask from elsewhere and nobody said that this is meant."""
-    clients = settings.clients
-    if clients.api_keys_file is not None:
-        if clients.anonymous:
-            raise ConfigError("anonymous and api_keys_file contradict each other: give one of --anonymous and --api-keys FILE")
-        return ApiKeys.read(clients.api_keys_file)
-    if not clients.anonymous and not is_loopback(settings.host):
-        raise ConfigError(
-            f"anybody who reaches {settings.host} could ask; give --api-keys FILE to tell clients apart, or --anonymous if that "
-            "is meant"
-        )
-    return Anonymous()
 
 
 async def tell_health(checks: health.HealthServicer, hosting: Hosting) -> None:
@@ -78,9 +64,10 @@ async def keep_telling(checks: health.HealthServicer, hosting: Hosting) -> None:
 class Gateway:
     """One process that answers for its bundles."""
 
-    def __init__(self, settings: GatewaySettings, identity: Identity) -> None:
+    def __init__(self, settings: GatewaySettings, identity: Identity, credentials: grpc.ServerCredentials | None) -> None:
         self._settings = settings
         self._identity = identity
+        self._credentials = credentials
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -99,7 +86,7 @@ class Gateway:
 
         try:
             with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
-                port = add_port(server, settings.host, settings.port)
+                port = add_port(server, settings.host, settings.port, self._credentials)
                 for number in (signal.SIGTERM, signal.SIGINT):
                     loop.add_signal_handler(number, self._stop.set)
                 loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
@@ -157,4 +144,5 @@ class Gateway:
             port=port,
             metrics_port=metrics_port,
             tenants=len(self._identity.tenants),
+            tls=self._credentials is not None,
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
+from grpc_api.identity.base import TENANT
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
 from guard.types import ApplyTo
@@ -30,11 +31,39 @@ class _Section(BaseModel):
 class ClientSettings(_Section):
     """`[clients]`: who may ask."""
 
-    api_keys_file: Annotated[File | None, Field(description="lines of tenant:sha256-of-key")] = None
+    api_keys_file: Annotated[File | None, Field(description="lines of tenant:sha256-of-key; read again when it changes")] = None
+    certificates_file: Annotated[
+        File | None,
+        Field(description="lines of tenant:subject-alternative-name of clients' certificates; read again when it changes"),
+    ] = None
+    trusted_header: Annotated[
+        str | None,
+        Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="metadata in which a mesh tells the tenant"),
+    ] = None
+    trusted_tenants: Annotated[
+        tuple[Annotated[str, Field(pattern=rf"^{TENANT}$")], ...],
+        Field(max_length=4096, description="tenants that it may tell"),
+    ] = ()
     anonymous: Annotated[
         bool,
         Field(description="anybody who reaches the port may ask; to be said where that is more than this machine"),
     ] = False
+
+
+class TlsSettings(_Section):
+    """`[tls]`: what the port is opened with; files are read again when they change."""
+
+    certificate_file: Annotated[File | None, Field(description="the gateway's certificate and its chain, PEM")] = None
+    key_file: Annotated[File | None, Field(description="its private key, PEM")] = None
+    client_ca_file: Annotated[
+        File | None, Field(description="authority of clients' certificates, PEM; with it, nobody connects without one")
+    ] = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TlsSettings":
+        if (self.certificate_file is None) != (self.key_file is None) or (self.client_ca_file and not self.certificate_file):
+            raise ValueError("give certificate_file and key_file together, and client_ca_file only beside them")
+        return self
 
 
 class LimitSettings(_Section):
@@ -126,9 +155,16 @@ class GatewaySettings(_Section):
     drain_s: Annotated[float, Field(ge=0, le=600, description="seconds that calls under way have once SIGTERM came")] = 10.0
     ready_file: Annotated[File | None, Field(description="written with the ports once queries are answered")] = None
     clients: ClientSettings = ClientSettings()
+    tls: TlsSettings = TlsSettings()
     limits: LimitSettings = LimitSettings()
     images: ImageSettings = ImageSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+
+    @model_validator(mode="after")
+    def _header_has_tenants(self) -> "GatewaySettings":
+        if (self.clients.trusted_header is None) != (not self.clients.trusted_tenants):
+            raise ValueError("clients.trusted_header and clients.trusted_tenants belong together; give both or neither")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_choose_a_policy(self) -> "GatewaySettings":

@@ -257,7 +257,7 @@ def test_what_cannot_be_served_is_refused_with_the_way_out(bundle: Path, tmp_pat
         ([str(bundle), "--option", "k"], 2, "KEY=VALUE"),
         ([str(bundle), "--ready-file", str(tmp_path / "none" / "ready")], 2, "cannot write --ready-file"),
         ([str(bundle), "--apply-to", "flaged"], 2, "apply_to"),
-        ([str(bundle), "--api-keys", str(tmp_path / "none")], 2, "cannot read the API keys"),
+        ([str(bundle), "--api-keys", str(tmp_path / "none")], 2, "cannot read the tenants"),
     ):
         found, message = refused(*arguments)
         assert found == code, arguments
