@@ -202,6 +202,12 @@ def _check_sense(manifest: Manifest) -> None:
     names = [d.name for d in manifest.detectors]
     if len(set(names)) != len(names):
         raise BundleError(f"the manifest names a detector twice: {', '.join(names)}")
+    for detector in manifest.detectors:
+        own = detector.threshold.per_class
+        if own is not None and len(own) != len(manifest.labels):
+            raise BundleError(
+                f"detector {detector.name!r} has {len(own)} thresholds for {len(manifest.labels)} classes; make it anew"
+            )
     if manifest.detector not in names:
         raise BundleError(
             f"the manifest's detector {manifest.detector!r} is none of its detectors: {', '.join(names) or 'it has none'}"

@@ -7,19 +7,24 @@ asked confidence: not just on average, but for 99 of 100 calibration sets.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
 from guard.errors import CalibrationError
-from guard.types import Bools, Floats
+from guard.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A row is flagged when its score is greater than `value`; `expected_fpr` is the mean of the Beta above."""
+    """A row is flagged when its score is greater than `value`; `expected_fpr` is the mean of the Beta above.
+
+    With `per_class` the class that the victim ranks first chooses the value, and the promise holds for each class by itself: one
+    whose honest images score high is not flagged more than others. `value` and `expected_fpr` are then those of all rows.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # it is read from manifests as it is
 
@@ -28,10 +33,24 @@ class Threshold:
     confidence: Annotated[float, Field(gt=0, lt=1)]
     n: Annotated[int, Field(ge=1)]
     expected_fpr: Annotated[float, Field(ge=0, lt=1)]
+    per_class: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
 
-    def flags(self, scores: Floats) -> Bools:
-        """Return (n,) booleans. A score that is not a number is flagged: an unknown is no friend."""
-        return ~(scores <= self.value)
+    def of(self, top: Ints) -> Floats:
+        """Return (n,) float32, the value that each row is held to; `top` (n,) is the class that the victim ranks first."""
+        if self.per_class is None:
+            return np.full(len(top), self.value, np.float32)
+        return np.asarray(self.per_class, np.float32)[top]
+
+    def flags(self, scores: Floats, top: Ints | None = None) -> Bools:
+        """Return (n,) booleans. A score that is not a number is flagged: an unknown is no friend.
+
+        CalibrationError if thresholds are by class and `top` is not given.
+        """
+        if self.per_class is None:
+            return ~(scores <= self.value)
+        if top is None:
+            raise CalibrationError("this threshold is one of each class; give the classes that the victim ranks first")
+        return ~(scores <= self.of(top))
 
 
 def calibrate(scores: Floats, *, target_fpr: float, confidence: float = 0.99) -> Threshold:
@@ -47,6 +66,30 @@ def calibrate(scores: Floats, *, target_fpr: float, confidence: float = 0.99) ->
     n_above = _most_above(n, target_fpr, confidence)
     value = float(np.partition(scores, n - 1 - n_above)[n - 1 - n_above])
     return Threshold(value, target_fpr, confidence, n, (n_above + 1) / (n + 1))
+
+
+def calibrate_per_class(scores: Floats, top: Ints, *, n_classes: int, target_fpr: float, confidence: float = 0.99) -> Threshold:
+    """Return a threshold of each class, each as `calibrate` has it for the rows that the victim puts into that class.
+
+    CalibrationError names the class with the fewest rows when that is too few. The confidence is each class's own: that it holds
+    for all k of them at once is promised with 1 - k (1 - confidence) only.
+    """
+    counts = np.bincount(top, minlength=n_classes)
+    if (fewest := int(counts.min())) < (needed := smallest_n(target_fpr, confidence)):
+        raise CalibrationError(
+            f"class {int(counts.argmin())} has {fewest} calibration images, which cannot support a false-positive rate of "
+            f"{target_fpr:g} with {confidence:.0%} confidence; give at least {needed} of each class, or one threshold for all"
+        )
+    pooled = calibrate(scores, target_fpr=target_fpr, confidence=confidence)
+    own = (calibrate(scores[top == c], target_fpr=target_fpr, confidence=confidence).value for c in range(n_classes))
+    return replace(pooled, per_class=tuple(own))
+
+
+def strictest(thresholds: Sequence[Threshold]) -> Threshold:
+    """Return the one that flags least: the highest value, and by class the highest of each."""
+    highest = max(thresholds, key=lambda t: t.value)
+    own = [t.per_class for t in thresholds if t.per_class is not None]
+    return replace(highest, per_class=tuple(map(max, zip(*own, strict=True)))) if own else highest
 
 
 def check_supported(n: int, *, target_fpr: float, confidence: float) -> None:

@@ -86,8 +86,9 @@ class Guard:
                 "its bundle and its graph do not belong together"
             )
         score = np.ascontiguousarray(scores[:, self._column])
-        flagged = self.threshold.flags(score)
+        top = probabilities.argmax(axis=1)
+        flagged = self.threshold.flags(score, top)
         choice = self.choice(tenant)
-        excess = score - np.float32(self.threshold.value)
+        excess = score - self.threshold.of(top)
         answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
         return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), score)

@@ -74,6 +74,9 @@ def protect(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="An option of a detector, DETECTOR.OPTION=VALUE: linear.strength=0.01.")
     ] = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="A threshold of each class that the model ranks first, each held to the target.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=200, help="The most images read from each source.")] = 10_000,
     seed: Seed = 0,
     force: Force = False,
@@ -95,6 +98,7 @@ def protect(
         scale,
         tuple(stage or ()),
         tuple(setting or ()),
+        per_class,
         limit,
         seed,
         force,

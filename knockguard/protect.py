@@ -22,7 +22,7 @@ from exporters.parity import check_parity
 from exporters.runtime import run
 from exporters.taps import Taps
 from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Name, Provenance, Version, write_bundle
-from guard.calibration import Threshold, calibrate, check_supported, smallest_n
+from guard.calibration import Threshold, calibrate, calibrate_per_class, check_supported, smallest_n, strictest
 from guard.detectors.base import Detector, FitData
 from guard.detectors.head import Head
 from guard.detectors.registry import DETECTORS
@@ -31,7 +31,7 @@ from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.registry import nearest
 from guard.settings import from_options
-from guard.types import Floats, Pixels, Reporter
+from guard.types import Floats, Ints, Pixels, Reporter
 
 _PARITY_ROWS = 64
 DEFAULT_DETECTORS = ("linear", "energy", "msp")
@@ -103,6 +103,7 @@ class Plan:
     confidence: float = 0.99
     version: str = "1"
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    per_class: bool = False  # a threshold of each class that the victim ranks first
 
     def __post_init__(self) -> None:
         for what, kind, value, fix in (
@@ -141,17 +142,14 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
     fused = graph_bytes(fuse(victim, taps, heads))
     check_parity(original, taps, fused, to_inputs(material.in_test[:_PARITY_ROWS], spec))
 
-    calibration = {k: _scores(fused, pixels, spec) for k, pixels in material.calibration.items()}
-    in_scores, out_scores = _scores(fused, material.in_test, spec), _scores(fused, material.out_test, spec)
+    calibration = [_scored(fused, pixels, spec) for pixels in material.calibration.values()]
+    inside, outside = _scored(fused, material.in_test, spec), _scored(fused, material.out_test, spec)
     measured = []
     for column, detector in enumerate(heads):
-        columns = [scores[:, column] for scores in calibration.values()]
-        thresholds = [calibrate(c, target_fpr=plan.target_fpr, confidence=plan.confidence) for c in columns]
-        threshold = max(thresholds, key=lambda t: t.value)
-        quantiles = tuple(np.quantile(columns[0], QUANTILES).tolist())  # of benign images as they are sent
-        inside, outside = in_scores[:, column], out_scores[:, column]
-        tpr, fpr = Rate.of(threshold.flags(outside)), Rate.of(threshold.flags(inside))
-        measured.append(Measured(detector, threshold, quantiles, tpr, fpr, inside, outside))
+        threshold = strictest([_threshold(scored, column, plan) for scored in calibration])
+        quantiles = tuple(np.quantile(calibration[0].scores[:, column], QUANTILES).tolist())  # of benign images as they are sent
+        tpr, fpr = (Rate.of(threshold.flags(side.scores[:, column], side.top)) for side in (outside, inside))
+        measured.append(Measured(detector, threshold, quantiles, tpr, fpr, inside.scores[:, column], outside.scores[:, column]))
 
     manifest = Manifest(
         format_version=1,
@@ -196,8 +194,26 @@ def _fit(
     return {name: detector.fit(data) for name, detector in plan.built().items()}, float(probabilities.max(axis=1).mean())
 
 
-def _scores(fused: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
-    return run(fused, _inputs(pixels, spec), outputs=("scores",))["scores"]
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What the fused graph says of n images: scores (n, m), one column a detector, and the class ranked first (n,)."""
+
+    scores: Floats
+    top: Ints
+
+
+def _scored(fused: bytes, pixels: Pixels, spec: InputSpec) -> _Scored:
+    found = run(fused, _inputs(pixels, spec), outputs=("scores", "probabilities"))
+    return _Scored(found["scores"], found["probabilities"].argmax(axis=1))
+
+
+def _threshold(scored: _Scored, column: int, plan: Plan) -> Threshold:
+    scores = scored.scores[:, column]
+    if not plan.per_class:
+        return calibrate(scores, target_fpr=plan.target_fpr, confidence=plan.confidence)
+    return calibrate_per_class(
+        scores, scored.top, n_classes=len(plan.labels), target_fpr=plan.target_fpr, confidence=plan.confidence
+    )
 
 
 def _inputs(pixels: Pixels, spec: InputSpec) -> Iterator[Floats]:

@@ -46,6 +46,7 @@ class ProtectOptions:
     scale: str
     stages: tuple[str, ...]
     settings: tuple[str, ...]
+    per_class: bool
     limit: int
     seed: int
     force: bool
@@ -65,6 +66,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         target_fpr=options.target_fpr,
         version=options.version,
         options=_settings(options.settings),
+        per_class=options.per_class,
     )
     for row in taps.describe():
         note(row)

@@ -15,6 +15,12 @@ from guard.bundle import Manifest, load_bundle, write_bundle
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
 
+BY_CLASS = {
+    "name": "linear",
+    "threshold": {"value": 0, "target_fpr": 0.05, "confidence": 0.99, "n": 500, "expected_fpr": 0.03, "per_class": [0, 1, 2]},
+    "quantiles": [0] * 19,
+}
+
 
 def tiny_model(*, external: str | None = None, nested: bool = False) -> bytes:
     weight = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
@@ -82,6 +88,7 @@ def test_model_outside_the_bundle_is_refused(tmp_path: Path, manifest: Manifest,
     [
         ({"detector": "knn"}, "'knn' is none of its detectors"),
         ({"detectors": []}, "it has none"),
+        ({"labels": ["a", "b"], "detectors": [BY_CLASS]}, "has 3 thresholds for 2 classes"),
         ({"format_version": 2}, "format_version"),
         ({"detecter": "msp"}, "detecter: there is no such key; did you mean 'detector'"),
     ],

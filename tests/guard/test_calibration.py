@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from guard.calibration import calibrate, smallest_n, smallest_target
+from guard.calibration import Threshold, calibrate, calibrate_per_class, smallest_n, smallest_target, strictest
 from guard.errors import CalibrationError
 
 
@@ -63,3 +63,46 @@ def test_targets_outside_zero_and_one_are_refused(target: float) -> None:
 def test_score_that_is_not_a_number_is_flagged() -> None:
     threshold = calibrate(np.zeros(500, np.float32), target_fpr=0.05)
     assert threshold.flags(np.array([np.nan, 0.0, 1.0], np.float32)).tolist() == [True, False, True]
+
+
+def test_each_class_is_held_to_the_target_by_its_own_scores() -> None:
+    """Three kinds of customers: one threshold for all of them flags the third far more than was promised."""
+    rng, target, n_draws = np.random.default_rng(3), 0.05, 600
+    shift = np.array([0.0, 0.2, 1.0])
+    over = np.zeros(3, int)
+    pooled_rates = []
+    for _ in range(n_draws):
+        top = rng.integers(0, 3, 900)
+        threshold = calibrate_per_class(rng.random(900) + shift[top], top, n_classes=3, target_fpr=target)
+        over += (1 - (np.array(threshold.per_class) - shift)) > target  # the true rate of uniform scores
+        pooled_rates.append(np.clip(1 - (threshold.value - shift), 0, 1)[2])
+    assert (over <= binom.ppf(1 - 1e-6, n_draws, 0.01)).all()
+    assert np.mean(pooled_rates) > 1.5 * target
+
+
+def test_class_with_too_few_rows_is_refused_by_name_with_the_n_that_would_do() -> None:
+    top = np.repeat([0, 1, 2], [200, 89, 200])
+    with pytest.raises(CalibrationError, match=r"class 1 has 89 calibration images.*give at least 90 of each class"):
+        calibrate_per_class(np.zeros(489, np.float32), top, n_classes=3, target_fpr=0.05)
+    with pytest.raises(CalibrationError, match="class 3 has 0"):
+        calibrate_per_class(np.zeros(489, np.float32), np.arange(489) % 3, n_classes=4, target_fpr=0.05)
+
+
+def test_row_is_held_to_the_value_of_the_class_ranked_first() -> None:
+    threshold = Threshold(0.5, 0.05, 0.99, 500, 0.03, per_class=(0.1, 0.9))
+    scores, top = np.array([0.2, 0.2, np.nan], np.float32), np.array([0, 1, 1])
+    assert threshold.flags(scores, top).tolist() == [True, False, True]
+    np.testing.assert_array_equal(threshold.of(top), np.array([0.1, 0.9, 0.9], np.float32))
+    assert threshold.flags(scores[:0], top[:0]).shape == (0,)
+    with pytest.raises(CalibrationError, match="give the classes"):
+        threshold.flags(scores)
+    pooled = Threshold(0.5, 0.05, 0.99, 500, 0.03)
+    assert pooled.flags(scores, top).tolist() == pooled.flags(scores).tolist() == [False, False, True]
+    np.testing.assert_array_equal(pooled.of(top), np.full(3, 0.5, np.float32))
+
+
+def test_strictest_is_the_highest_of_each_class() -> None:
+    first, second = Threshold(0.5, 0.05, 0.99, 500, 0.03, (0.1, 0.9)), Threshold(0.4, 0.05, 0.99, 500, 0.03, (0.2, 0.3))
+    assert strictest([first, second]).per_class == (0.2, 0.9)
+    assert strictest([first, second]).value == 0.5
+    assert strictest([Threshold(0.5, 0.05, 0.99, 500, 0.03)]).per_class is None

@@ -17,6 +17,9 @@ from onnx import TensorProto, helper
 
 from guard.bundle import load_bundle
 from guard.detectors.registry import DETECTORS
+from guard.guard import Guard
+from guard.policies.observe import Observe
+from guard.types import ApplyTo
 
 RESNET_SIDE = 64
 
@@ -102,6 +105,21 @@ def test_options_reach_their_detector(bundle: Path, miniature: Miniature, tmp_pa
     changed, plain = (load_bundle(folder).manifest for folder in (tmp_path / "bundle", bundle))
     differ = [a.name for a, b in zip(changed.detectors, plain.detectors, strict=True) if a.threshold.value != b.threshold.value]
     assert differ == ["linear", "energy"]
+
+
+def test_thresholds_of_each_class_are_served(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    done = knockguard(*miniature.words(tmp_path / "bundle", "--per-class", "--target-fpr", "0.2"))
+    assert done.code == 0, done.err
+    bundle = load_bundle(tmp_path / "bundle")
+    threshold = bundle.manifest.detectors[0].threshold
+    assert threshold.per_class is not None
+    assert len(set(threshold.per_class)) == 3
+    guard = Guard(bundle.manifest, Observe(), apply_to=ApplyTo.FLAGGED)
+    between = (min(threshold.per_class) + max(threshold.per_class)) / 2
+    decided = guard.decide(np.eye(3, dtype=np.float32), np.full((3, 3), between, np.float32))
+    assert decided.flagged.tolist() == [own < between for own in threshold.per_class]
+    few = knockguard(*miniature.words(tmp_path / "few", "--per-class"))
+    assert (few.code, "give at least 90 of each class, or one threshold for all" in few.words) == (3, True)
 
 
 def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
