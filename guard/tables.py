@@ -59,6 +59,20 @@ def read_rows(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InvalidInputError(f"{path} is not a table of images that can be read ({reason}); write or copy it again") from None
 
 
+def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a name for messages and the values of each row of a Parquet file; InvalidInputError if it cannot be read."""
+    pa, parquet = _pyarrow()
+    try:
+        n = 0
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                yield f"{path} row {n}", row
+                n += 1
+    except (OSError, KeyError, pa.lib.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInputError(f"{path} is not a Parquet file that can be read ({reason}); write or copy it again") from None
+
+
 def cell_bytes(cell: Any, *, where: str, max_bytes: int) -> bytes:
     """Return the encoded image of a pyarrow scalar; InvalidInputError if it is null, of another type, empty or too long.
 

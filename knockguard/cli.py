@@ -126,6 +126,28 @@ def audit(
 
 
 @app.command()
+def recalibrate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    scores: Annotated[
+        Path, typer.Option(help="Logged scores of honest queries: .jsonl, .csv or .parquet, or the audit log's folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="The new bundle's folder.")],
+    target_fpr: Annotated[
+        float | None, typer.Option(help="Share of honest queries flagged, at most; as before by default.")
+    ] = None,
+    tenant: Annotated[list[str] | None, typer.Option(help="Only rows of this tenant; give it several times for several.")] = None,
+    version: Annotated[str | None, typer.Option(help="The new bundle's version, a number; as before by default.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Take a bundle's thresholds anew, from scores logged while it served; the model stays as it is."""
+    from knockguard.recalibrating import RecalibrateOptions, recalibrate_files
+
+    options = RecalibrateOptions(bundle, scores, out, target_fpr, tuple(tenant or ()), version, force)
+    recalibrate_files(options, as_json=json)
+
+
+@app.command()
 def serve(
     bundles: Annotated[
         list[Path] | None,

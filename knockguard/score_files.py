@@ -1,0 +1,126 @@
+"""Scores that somebody logged: JSON Lines (the gateway's audit log), CSV or Parquet, a row a query.
+
+Read as rows of names and values: `score` must be there; what else a row says (`detector`, `tenant`, `model`, `version`, `bundle`)
+decides whether it counts. Lines are bounded, and a row that cannot be read is named by file and line.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guard.bundle import Manifest
+from guard.errors import InvalidInputError
+from guard.tables import read_records
+from guard.types import Floats, Ints
+
+_MAX_LINE = 1 << 16
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows count: those of this very bundle and, if any are named, of these tenants. A row that does not say counts."""
+
+    manifest: Manifest
+    tenants: frozenset[str] = frozenset()
+
+    def other(self, row: Row) -> str | None:
+        """Return what about a row is another's, or None if it counts."""
+        ours = {"model": self.manifest.name, "version": self.manifest.version, "bundle": self.manifest.digest}
+        for name, value in ours.items():
+            if row.get(name) not in (None, "", value):
+                return name
+        return "tenant" if self.tenants and row.get("tenant") not in self.tenants else None
+
+
+@dataclass(slots=True)
+class Logged:
+    """Scores (n,) float32 by detector, and the classes ranked first (n,) where every row says; what was passed over, and why."""
+
+    scores: dict[str, Floats] = field(default_factory=dict)
+    top: dict[str, Ints | None] = field(default_factory=dict)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+
+def read_scores(source: Path, wanted: Wanted) -> Logged:
+    """Return the scores in a file, or in all .jsonl files of a folder; InvalidInputError if it cannot be read as such."""
+    logged = Logged()
+    scores: dict[str, list[float]] = {}
+    top: dict[str, list[int | None]] = {}
+    for where, row in _rows(source):
+        if (other := wanted.other(row)) is not None:
+            logged.passed_over[f"of another {other}"] += 1
+            continue
+        score = _number(row, where)
+        if score is None:
+            logged.passed_over["without a finite score"] += 1
+            continue
+        detector = str(row.get("detector") or wanted.manifest.detector)
+        scores.setdefault(detector, []).append(score)
+        top.setdefault(detector, []).append(_class(row, where, len(wanted.manifest.labels)))
+    for detector, found in scores.items():
+        logged.scores[detector] = np.array(found, np.float32)
+        known = [c for c in top[detector] if c is not None]
+        logged.top[detector] = np.array(known, np.int64) if len(known) == len(found) else None
+    return logged
+
+
+def _rows(source: Path) -> Iterator[tuple[str, Row]]:
+    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": read_records}
+    paths = sorted(source.glob("*.jsonl")) if source.is_dir() else [source]
+    if not paths:
+        raise InvalidInputError(f"{source} holds no .jsonl file")
+    for path in paths:
+        if path.suffix not in readers:
+            raise InvalidInputError(f"{path} is none of {', '.join(readers)}; scores are read from these")
+        try:
+            yield from readers[path.suffix](path)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InvalidInputError(f"{path} cannot be read ({error})") from None
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8") as file:
+        for n, line in enumerate(iter(lambda: file.readline(_MAX_LINE), ""), 1):
+            where = f"{path} line {n}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InvalidInputError(f"{where} is no JSON of at most {_MAX_LINE} characters ({error})") from None
+            if not isinstance(row, dict):
+                raise InvalidInputError(f"{where} is no object; write one object a line, with a score")
+            yield where, row
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for n, row in enumerate(csv.DictReader(file), 2):
+            yield f"{path} line {n}", {key: value for key, value in row.items() if value != ""}
+
+
+def _number(row: Row, where: str) -> float | None:
+    if "score" not in row:
+        raise InvalidInputError(f"{where} has no 'score' but {', '.join(map(str, row)) or 'nothing'}")
+    try:
+        score = float(row["score"]) if row["score"] is not None else float("nan")
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"{where}: the score is {str(row['score'])[:40]!r}, no number") from None
+    return score if np.isfinite(np.float32(score)) else None
+
+
+def _class(row: Row, where: str, n_classes: int) -> int | None:
+    if row.get("top") is None:
+        return None
+    try:
+        top = int(row["top"])
+    except (TypeError, ValueError):
+        top = -1
+    if not 0 <= top < n_classes:
+        raise InvalidInputError(f"{where}: the class ranked first is {str(row['top'])[:40]!r}; it must be 0 to {n_classes - 1}")
+    return top
