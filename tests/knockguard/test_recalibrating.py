@@ -65,9 +65,12 @@ def test_rows_of_others_do_not_count(tiny: Path, tmp_path: Path, knockguard: InP
     ours = rows_of(SCORES, tenant="shop", bundle=digest, model="tiny", version="3", detector="linear")
     write_log(folder / "a.jsonl", ours)
     rows = [
-        *rows_of(high, tenant="thief"), *rows_of(high, tenant="shop", bundle="0" * 12), *rows_of(high, tenant="shop", model="other"),
-        *rows_of(high, tenant="shop", version="9"), {"score": None, "tenant": "shop"},
-    ]  # fmt: skip
+        *rows_of(high, tenant="thief"),
+        *rows_of(high, tenant="shop", bundle="0" * 12),
+        *rows_of(high, tenant="shop", model="other"),
+        *rows_of(high, tenant="shop", version="9"),
+        {"score": None, "tenant": "shop"},
+    ]
     write_log(folder / "b.jsonl", rows)
     done = knockguard("recalibrate", tiny, "--scores", folder, "-o", tmp_path / "new", "--tenant", "shop", "--json")
     assert done.code == 0, done.err
@@ -107,9 +110,7 @@ def test_threshold_of_each_class_needs_the_classes(tmp_path: Path, knockguard: I
     model = tiny_model()
     manifest = tiny_manifest(model=model)
     (detector,) = manifest.detectors
-    own = detector.model_copy(
-        update={"threshold": calibrate(SCORES, target_fpr=0.2).__class__(0.5, 0.2, 0.99, 9, 0.1, (0.1, 0.2, 0.3))}
-    )
+    own = detector.model_copy(update={"threshold": Threshold(0.5, 0.2, 0.99, 9, 0.1, (0.1, 0.2, 0.3))})
     write_bundle(tmp_path / "bundle", manifest=manifest.model_copy(update={"detectors": (own,)}), model=model)
     silent = write_log(tmp_path / "silent.jsonl", rows_of(SCORES))
     refused = knockguard("recalibrate", tmp_path / "bundle", "--scores", silent, "-o", tmp_path / "new")
