@@ -3,17 +3,12 @@
 Everything stands in the one file: style, plots (SVG), images (PNG). Whatever comes from outside is escaped.
 """
 
-import base64
-import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
-from PIL import Image
-
 from evaluation.artefacts import Artefacts, Example
+from evaluation.page import caution, document, items, note, plot, section, strip, table, tile_row
 from evaluation.report_paper import beside, differences
 from evaluation.report_plots import budget_plot, recovery_plot, score_plot
 from evaluation.report_table import COLUMNS, policy_rows
@@ -23,7 +18,6 @@ from guard.whole import write_whole
 
 REPORT = "report.html"
 _EXAMPLES_A_GROUP = 12
-_EXAMPLE_PX = 96
 
 
 def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> None:
@@ -33,31 +27,24 @@ def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> N
 
 def page(results: Results, artefacts: Artefacts | None) -> str:
     """Return the page as HTML text."""
-    style = files("evaluation").joinpath("report.css").read_text(encoding="utf-8")
     budget, doubts = budget_plot(results), cautions(results)
     sections = [
-        f'<section class="caution">\n<h2>Take care</h2>\n{_list(doubts)}\n</section>\n' if doubts else "",
-        _section("Recovery by policy", _figure(recovery_plot(results)) + _policies(results)),
-        _section("What it means", _list(findings(results))),
-        _section("Who is flagged", (_figure(score_plot(artefacts)) if artefacts else "") + _detectors(results.detector, results))
+        caution(doubts),
+        section("Recovery by policy", plot(recovery_plot(results)) + _policies(results)),
+        section("What it means", items(findings(results))),
+        section("Who is flagged", (plot(score_plot(artefacts)) if artefacts else "") + _detectors(results.detector, results))
         if results.detector
         else "",
-        _section("What the copier buys with more queries", _figure(budget)) if budget else "",
-        _section("Flagged and passed", _examples(artefacts.examples)) if artefacts and artefacts.examples else "",
-        _section("Beside the paper", _beside(results)),
-        _section("What this does not show", _list(LIMITS)),
-        _section("Make it again", _reproduce(results)),
+        section("What the copier buys with more queries", plot(budget)) if budget else "",
+        section("Flagged and passed", _examples(artefacts.examples)) if artefacts and artefacts.examples else "",
+        section("Beside the paper", _beside(results)),
+        section("What this does not show", items(LIMITS)),
+        section("Make it again", _reproduce(results)),
     ]
-    title = escape(headline(results))
-    created = escape(results.created[:16].replace("T", " "))
-    text = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>knockguard: {title}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<header>\n"
-        f'<p class="kicker">knockguard report · {created} UTC</p>\n<h1>{title}</h1>\n{_tiles(results)}</header>\n'
-        f"{''.join(sections)}</main>\n</body>\n</html>\n"
+    created = results.created[:16].replace("T", " ")
+    return document(
+        title=headline(results), kicker=f"knockguard report · {created} UTC", tiles=_tiles(results), sections=sections
     )
-    return re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)  # a number and its sign stay on one line
 
 
 LIMITS = (
@@ -85,21 +72,17 @@ def _tiles(results: Results) -> str:
         flagged_share = f"{100 * shown.benign_flagged / shown.benign_n:.1f} %"
         target = f"target at most {100 * results.detector.target_fpr:g} %" if results.detector else ""
         tiles.append(("", flagged_share, f"of {count(shown.benign_n)} customers' queries flagged", target))
-    cells = (
-        f'<div class="tile {kind}"><b>{escape(big)}</b>{escape(what)}<small>{escape(note)}</small></div>'
-        for kind, big, what, note in tiles
-    )
-    return f'<div class="tiles">{"".join(cells)}</div>\n'
+    return tile_row(tiles)
 
 
 def _policies(results: Results) -> str:
     highlight = [p.policy == UNDEFENDED for p in results.policies]
-    note = (
+    text = (
         f"Victim {results.victim.accuracy:.3f} balanced accuracy on {count(results.victim.n_test)} test images, "
         f"chance {results.victim.chance:.3f}. Every accuracy is balanced: the mean over classes. Net recovery takes chance from "
         "both; fidelity is agreement with the undefended victim. Each policy met a client of its own."
     )
-    return _table(COLUMNS, policy_rows(results), harm=highlight) + f'<p class="note">{escape(note)}</p>'
+    return table(COLUMNS, policy_rows(results), harm=highlight) + note(text)
 
 
 def _detectors(detector: DetectorResult, results: Results) -> str:
@@ -112,11 +95,11 @@ def _detectors(detector: DetectorResult, results: Results) -> str:
         rows.append(row(results.baseline, results.baseline.name))
     head = ("detector", "out flagged, TPR (95 %)", "in flagged, FPR (95 %)", "AUROC")
     calibrated = f" from {count(detector.n_calibration)} calibration images" if detector.n_calibration is not None else ""
-    note = (
+    text = (
         f"Thresholds{calibrated} for a false-positive rate of at most {100 * detector.target_fpr:g} %. The last row knows "
         "sharpness, noise and compression and nothing of content: a detector is worth its margin over it."
     )
-    return _table(head, rows) + f'<p class="note">{escape(note)}</p>'
+    return table(head, rows) + note(text)
 
 
 def _examples(examples: Sequence[Example]) -> str:
@@ -126,30 +109,19 @@ def _examples(examples: Sequence[Example]) -> str:
         ("Customers' queries that passed", False, False),
         ("Customers' queries that were flagged", False, True),
     )
-    parts = []
-    for title, attack, flagged in groups:
-        chosen = [e for e in examples if (e.attack, e.flagged) == (attack, flagged)][:_EXAMPLES_A_GROUP]
-        if chosen:
-            kind = "good" if attack == flagged else "bad"
-            parts.append(f'<h3 class="{kind}">{escape(title)}</h3><div class="strip">{"".join(map(_example, chosen))}</div>')
-    return "".join(parts)
-
-
-def _example(example: Example) -> str:
-    buffer = io.BytesIO()
-    image = Image.fromarray(example.pixels)
-    image.thumbnail((2 * _EXAMPLE_PX, 2 * _EXAMPLE_PX))
-    image.save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    caption = escape(example.caption)
-    return f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    return "".join(
+        strip(
+            title, [e for e in examples if (e.attack, e.flagged) == (attack, flagged)][:_EXAMPLES_A_GROUP], good=attack == flagged
+        )
+        for title, attack, flagged in groups
+    )
 
 
 def _beside(results: Results) -> str:
     rows = [(b.quantity, b.ours, b.theirs, b.source) for b in beside(results)]
     intro = "Atli et al., Extraction of Complex DNN Models: Real Threat or Boogeyman?, victim CIFAR10-RN34. What differs:"
     head = ("quantity", "this run", "paper", "where")
-    return _table(head, rows) + f'<p class="note">{escape(intro)}</p>' + _list(differences(results))
+    return table(head, rows) + note(intro) + items(differences(results))
 
 
 def _reproduce(results: Results) -> str:
@@ -167,27 +139,5 @@ def _reproduce(results: Results) -> str:
     return f"<pre>{escape(results.command)}</pre>{lists}"
 
 
-def _pairs(items: Iterable[tuple[str, object]]) -> str:
-    return "".join(f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>" for key, value in items)
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
-
-
-def _figure(svg: str) -> str:
-    return f'<div class="plot">{svg}</div>'
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, harm: Sequence[bool] = ()) -> str:
-    marks = harm or [False] * len(rows)
-    body = "".join(
-        f"<tr{' class=harm' if mark else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for row, mark in zip(rows, marks, strict=True)
-    )
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f'<div class="wide"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+def _pairs(facts: Iterable[tuple[str, object]]) -> str:
+    return "".join(f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>" for key, value in facts)

@@ -1,45 +1,19 @@
-"""The plots of a report, each as SVG text that stands in the page itself; drawn without pyplot, so without global figures."""
+"""The plots of a report, each as SVG text that stands in the page itself."""
 
-import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from evaluation.artefacts import Artefacts
+from evaluation.plot_frame import CUSTOMER, GRID, HARM, INK, SAFE, bin_edges, canvas, log_if_steep, svg
 from evaluation.report_text import HARDLY, chance_recovery, ratio, share
 from evaluation.results import UNDEFENDED, Results
-from guard.types import Floats
 
-INK, MUTED, GRID = "#1c2430", "#66707f", "#e4e7ec"
-HARM, SAFE, CUSTOMER = "#c2410c", "#0f766e", "#3b6fb6"
 _SERIES = (HARM, "#0f766e", "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b")
-_STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "svg.fonttype": "none",  # text stays text: small, sharp, selectable
-    "text.parse_math": False,  # a name with two dollar signs is a name
-    "svg.hashsalt": "knockguard",  # equal figures give equal bytes
-}
-_BINS = 48
 
 
 def recovery_plot(results: Results) -> str:
     """Recovery by policy as bars, with the line at which a copy has learned nothing."""
     policies = results.policies
-    with _figure(7.2, 0.75 + 0.48 * len(policies)) as (figure, axes):
+    with canvas(7.2, 0.75 + 0.48 * len(policies)) as (figure, axes):
         y = np.arange(len(policies))[::-1]
         worst = max(p.recovery for p in policies)
         colours = [HARM if p.policy == UNDEFENDED or p.recovery > HARDLY * worst else SAFE for p in policies]
@@ -55,14 +29,14 @@ def recovery_plot(results: Results) -> str:
         )  # fmt: skip
         axes.set_xlim(0, max(1.0, *(p.recovery for p in policies)) * 1.1)
         axes.set_xlabel("recovery: the copy's accuracy over the victim's")
-        return _svg(figure, "Recovery by policy")
+        return svg(figure, "Recovery by policy")
 
 
 def score_plot(artefacts: Artefacts) -> str:
     """Histograms of the deciding score: customers' images and the copier's, with the threshold between them."""
     inside, outside = artefacts.in_scores, artefacts.out_scores
-    edges = _edges(inside, outside, artefacts.threshold)
-    with _figure(7.2, 3.0) as (figure, axes):
+    edges = bin_edges(inside, outside, artefacts.threshold)
+    with canvas(7.2, 3.0) as (figure, axes):
         for scores, colour, label in ((inside, CUSTOMER, "customers' kind"), (outside, HARM, "the copier's pool")):
             weights = np.full(len(scores), 100 / max(1, len(scores)))
             clipped = np.clip(scores, edges[0], edges[-1])
@@ -73,11 +47,11 @@ def score_plot(artefacts: Artefacts) -> str:
             f"flagged: {' and '.join(flagged)} \N{RIGHTWARDS ARROW}", (artefacts.threshold, 1.0), (5, 2),
             xycoords=("data", "axes fraction"), textcoords="offset points", color=INK, fontsize=9, annotation_clip=False,
         )  # fmt: skip
-        _log_if_steep(axes)
+        log_if_steep(axes)
         axes.set_xlabel("score of the deciding detector, higher = more out")
         axes.set_ylabel("% of images")
         figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
-        return _svg(figure, "Scores of customers' and of the copier's images, with the threshold")
+        return svg(figure, "Scores of customers' and of the copier's images, with the threshold")
 
 
 def budget_plot(results: Results) -> str | None:
@@ -85,7 +59,7 @@ def budget_plot(results: Results) -> str | None:
     curves = [p for p in results.policies if p.budget_curve]
     if not curves:
         return None
-    with _figure(7.2, 3.0) as (figure, axes):
+    with canvas(7.2, 3.0) as (figure, axes):
         others = iter(_SERIES[1:] * len(curves))
         for policy in curves:
             queries, recovery = zip(*policy.budget_curve, strict=True)
@@ -100,39 +74,4 @@ def budget_plot(results: Results) -> str | None:
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return _svg(figure, "Recovery by query budget")
-
-
-@contextmanager
-def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        yield figure, figure.subplots()
-
-
-def _svg(figure: Figure, title: str) -> str:
-    """Return the <svg> element alone, scaling with the page and named for screen readers."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    head = rf'<svg {spaces} role="img" aria-label="{title}" viewBox="\1">'
-    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', head, text, count=1)
-
-
-def _edges(inside: Floats, outside: Floats, threshold: float) -> Floats:
-    """Return bins over the middle 99 % of both and the threshold: one stray score must not squeeze the rest into one bar."""
-    finite = np.concatenate([inside[np.isfinite(inside)], outside[np.isfinite(outside)]])
-    low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (threshold - 1, threshold + 1)
-    low, high = min(low, threshold), max(high, threshold)
-    margin = 0.02 * (high - low) or 1.0
-    return np.linspace(low - margin, high + margin, _BINS + 1).astype(np.float32)
-
-
-def _log_if_steep(axes: Axes) -> None:
-    """Take a logarithmic axis where one bar would hide the rest, as a saturated score does."""
-    heights = [patch.get_height() for patch in axes.patches if patch.get_height() > 0]  # type: ignore[attr-defined]
-    if heights and max(heights) > 60:
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=min(heights) / 2)
+        return svg(figure, "Recovery by query budget")
