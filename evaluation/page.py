@@ -12,6 +12,7 @@ from PIL import Image
 from evaluation.artefacts import Example
 
 _EXAMPLE_PX = 96
+_TIGHT = 7  # columns
 
 
 def document(*, title: str, kicker: str, tiles: str, sections: Iterable[str]) -> str:
@@ -62,15 +63,22 @@ def items(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, harm: Sequence[bool] = ()) -> str:
-    """Return a table; rows marked `harm` stand out."""
-    marks = harm or [False] * len(rows)
+def fold(title: str, body: str) -> str:
+    """Return what is read on request; `body` is HTML."""
+    return f"<details><summary>{escape(title)}</summary>{body}</details>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, harm: Sequence[bool] = (), strong: Sequence[bool] = ()) -> str:
+    """Return a table; rows marked `harm` or `strong` stand out. One of seven columns or more is set tight."""
+    none = [False] * len(rows)
+    kinds = zip(harm or none, strong or none, strict=True)
+    marks = (" class=harm" if bad else " class=strong" if bold else "" for bad, bold in kinds)
     body = "".join(
-        f"<tr{' class=harm' if mark else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for row, mark in zip(rows, marks, strict=True)
+        f"<tr{mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row, mark in zip(rows, marks, strict=True)
     )
     header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f'<div class="wide"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+    tight = " class=tight" if len(head) >= _TIGHT else ""
+    return f'<div class="wide"><table{tight}><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def strip(title: str, examples: Sequence[Example], *, good: bool) -> str:

@@ -13,6 +13,7 @@ from guard.detectors.head import Head
 from guard.errors import GraphError
 
 PROBABILITIES, LOGITS, PENULTIMATE, SCORES = "probabilities", "logits", "penultimate", "scores"
+RENAMED = "victim/"  # before the names of the victim's tensors that are called as our outputs are
 _PREFIX = "knockguard"
 _GRID = 28  # positions a side that a deviation is taken from, at least
 _FLOOR = 1e-6  # of a variance; rounding can make that of a flat channel negative
@@ -132,7 +133,7 @@ def _victims_names(model: ModelProto) -> dict[str, str]:
     taken = {name for name in names if name in ours or STAGE.fullmatch(name)}
     if clash := sorted(taken.intersection(i.name for i in model.graph.input)):
         raise GraphError(f"the graph's input is called {clash[0]!r}, as an output of ours is; rename it, to 'image' for example")
-    return {name: f"victim/{name}" for name in taken}
+    return {name: f"{RENAMED}{name}" for name in taken}
 
 
 def _two_dimensional(name: str, found: ValueInfoProto) -> ValueInfoProto:

@@ -1,56 +1,37 @@
 """`knockguard audit`: what a bundle's detectors see on your own images, and how much of it is more than file format."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.artefacts import Example
+from evaluation.audit_page import write_page
+from evaluation.audit_results import Audit, DistanceBin, PoolAudit, Shown
+from evaluation.audit_words import markdown, table, verdict
 from evaluation.detection import Measure, low_level_measure, measure
-from exporters.runtime import run
+from evaluation.distance import by_distance, distances
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
-from guard.chain import Chain, matched_chain
+from guard.chain import chain_for
 from guard.errors import ConfigError, InvalidInputError
-from guard.images import Encoded, decode, read
-from guard.preprocess import framed, image_size, to_inputs
+from guard.preprocess import image_size
 from guard.rate import Rate
 from guard.types import Floats, Pixels, Reporter
 from guard.whole import write_whole
-from knockguard.audit_words import markdown, table, verdict
+from knockguard.audit_scoring import Scored, Scorer, zero
 from knockguard.console import Stages, note, out
+from knockguard.matching import resized, through
+from knockguard.pools import WHOLE, Reading, Source, look_through
+from knockguard.synthetic_pool import Synthetic, is_synthetic
 
-RESULT, PAGE = "audit.json", "audit.md"
+RESULT, WORDS, PAGE = "audit.json", "audit.md", "audit.html"
 _MIN_IMAGES = 20
 _MIN_OF_CLASS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PoolAudit:
-    """One out pool: each detector as images come (resized only) and after the matched chain, beside the low-level baseline."""
-
-    name: str
-    n: int
-    side: int  # of the matched chain
-    unmatched: dict[str, Measure]
-    matched: dict[str, Measure]
-    low_level_unmatched: Measure
-    low_level: Measure
-    worst_classes: tuple[tuple[str, Rate], ...]  # by TPR of the deciding detector, matched
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """A whole audit. `benign` holds the deciding detector's false-positive rate for each re-encoding of the in images."""
-
-    bundle: str
-    detector: str
-    target_fpr: float
-    n_in: int
-    pools: tuple[PoolAudit, ...]
-    benign: dict[str, Rate]
-    seed: int
+_N_EXAMPLES = 12
+_ALL = "all"  # the one side of an audit's sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,101 +48,132 @@ class AuditOptions:
 
 
 def audit_files(options: AuditOptions, *, as_json: bool) -> None:
-    """Audit a bundle, write audit.json and audit.md, print the table and the verdict."""
+    """Audit a bundle, write audit.json, audit.md and audit.html, print the table and the verdict."""
     if (options.out / RESULT).exists() and not options.force:
         raise ConfigError(f"{options.out / RESULT} exists; give another --out, or --force to replace it")
-    bundle = load_bundle(options.bundle)
+    auditor = _Auditor(load_bundle(options.bundle), options)
     stages = Stages(n_stages=2 + len(options.pools))
     with stages.stage("reading in images") as progress:
-        inside = _read(options.inside, options, progress)
-    audited = []
+        auditor.read(progress)
+    pools = []
     for source in options.pools:
         with stages.stage(f"measuring on {source.name}") as progress:
-            audited.append(_pool(bundle, inside, source, options, progress))
+            pools.append(auditor.pool(source, progress))
     with stages.stage("re-encoding in images") as progress:
-        rates = _benign(bundle, inside, progress)
-    manifest = bundle.manifest
-    target = next(d.threshold.target_fpr for d in manifest.detectors if d.name == manifest.detector)
-    audit = Audit(str(options.bundle), manifest.detector, target, len(inside.images), tuple(audited), rates, options.seed)
+        audit, shown = auditor.audit(tuple(pools), progress)
     write_whole(options.out / RESULT, (json.dumps(asdict(audit), indent=2) + "\n").encode())
-    write_whole(options.out / PAGE, markdown(audit).encode())
+    write_whole(options.out / WORDS, markdown(audit).encode())
+    write_page(audit, shown, options.out / PAGE)
     if as_json:
         out.print_json(json.dumps(asdict(audit)))
     else:
         out.print(table(audit))
         for sentence in verdict(audit):
             out.print(sentence, highlight=False, markup=False)
-    note(f"wrote {options.out / RESULT} and {options.out / PAGE}")
+    note(f"wrote {options.out / RESULT} and {options.out / WORDS}; look at {options.out / PAGE} (opens in any browser, offline)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Set:
-    images: list[Pixels]
-    classes: list[str | None]
+class _Auditor:
+    """The in images, read once, and what was found on the way that the page shows."""
+
+    def __init__(self, bundle: Bundle, options: AuditOptions) -> None:
+        self._bundle, self._options = bundle, options
+        self._score = Scorer(bundle)
+        self._size = image_size(bundle.manifest.input)
+        self._detector = bundle.manifest.detector
+        self._outside: dict[str, Floats] = {}
+        self._missed: list[tuple[float, Example]] = []
+
+    def read(self, progress: Reporter) -> None:
+        """Read the in images; InvalidInputError if there are too few."""
+        self._inside = _look(self._options.inside, self._options)
+        self._plain = resized(self._inside, self._size, progress=progress)[_ALL]
+        self._in_plain = self._score(self._plain)
+        self._in_matched = self._in_plain.excess[self._detector]
+
+    def pool(self, path: Path, progress: Reporter) -> PoolAudit:
+        """Measure on one out pool."""
+        seed, made = self._options.seed, is_synthetic(path)
+        source: Source = Synthetic.of(self._inside, n=self._options.limit, seed=seed) if made else _look(path, self._options)
+        chain = chain_for(self._inside.short_sides[_ALL], source.short_sides[_ALL], size=self._size)
+        n_in, n = len(self._plain), source.counts()[_ALL]
+        inside, _ = through(chain, self._inside, {_ALL: seed}, progress=lambda done, _: progress(done, n_in + n))
+        outside, plain = through(
+            chain, source, {_ALL: seed + 1}, plain=(_ALL,), progress=lambda done, _: progress(n_in + done, n_in + n)
+        )
+        in_scored, out_scored = self._score(inside[_ALL]), self._score(outside[_ALL])
+        low = {"target_fpr": self._bundle.manifest.detectors[0].threshold.target_fpr, "seed": seed}
+        excess = out_scored.excess[self._detector]
+        self._in_matched = in_scored.excess[self._detector]
+        self._outside[path.name] = excess
+        self._miss(outside[_ALL], excess, source.labels[_ALL], path.name)
+        return PoolAudit(
+            name=path.name,
+            synthetic=made,
+            n=n,
+            side=chain.side,
+            unmatched=self._measures(self._in_plain, self._score(plain[_ALL])),
+            matched=self._measures(in_scored, out_scored),
+            low_level_unmatched=low_level_measure(self._plain, plain[_ALL], **low),  # type: ignore[arg-type]
+            low_level=low_level_measure(inside[_ALL], outside[_ALL], **low),  # type: ignore[arg-type]
+            worst_classes=_worst(excess, source.labels[_ALL]),
+            distances=_distances(in_scored, out_scored, excess),
+        )
+
+    def audit(self, pools: tuple[PoolAudit, ...], progress: Reporter) -> tuple[Audit, Shown]:
+        """Re-encode the in images, and put everything together."""
+        manifest = self._bundle.manifest
+        rates = {}
+        for done, name in enumerate(BENIGN, 1):
+            rates[name] = Rate.of(_flagged(self._score(benign(name, self._plain)).excess[self._detector]))
+            progress(done, len(BENIGN))
+        target = next(d.threshold.target_fpr for d in manifest.detectors if d.name == manifest.detector)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        found = Audit(
+            str(self._options.bundle), self._detector, target, len(self._plain), pools, rates, self._options.seed, created
+        )
+        missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
+        return found, Shown(self._in_matched, self._outside, missed, self._hurt())
+
+    def _measures(self, inside: Scored, outside: Scored) -> dict[str, Measure]:
+        seed = self._options.seed
+        return {
+            d.name: measure(inside.excess[d.name], outside.excess[d.name], zero(d.threshold), seed=seed)
+            for d in self._bundle.manifest.detectors
+        }
+
+    def _miss(self, pixels: Pixels, excess: Floats, labels: tuple[str | None, ...], pool: str) -> None:
+        for i in np.argsort(excess, kind="stable")[:_N_EXAMPLES]:
+            if not _flagged(excess[i : i + 1])[0]:
+                self._missed.append((float(excess[i]), Example(pixels[i], labels[i] or pool, attack=True, flagged=False)))
+
+    def _hurt(self) -> tuple[Example, ...]:
+        excess, names = self._in_plain.excess[self._detector], self._bundle.manifest.labels
+        worst = [i for i in np.argsort(-excess, kind="stable")[:_N_EXAMPLES] if _flagged(excess[i : i + 1])[0]]
+        return tuple(
+            Example(self._plain[i], f"taken for {names[self._in_plain.top[i]]}", attack=False, flagged=True) for i in worst
+        )
 
 
-def _read(source: Path, options: AuditOptions, progress: Reporter) -> _Set:
-    """Return at most `limit` images drawn with the seed."""
-    items: list[Encoded] = list(read(source))
-    if len(items) < _MIN_IMAGES:
-        raise InvalidInputError(f"{source} holds {len(items)} images; an audit needs at least {_MIN_IMAGES}")
-    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(items))[: options.limit])
-    images = []
-    for done, i in enumerate(chosen, 1):
-        images.append(decode(items[i].content, name=items[i].name))
-        progress(done, len(chosen))
-    return _Set(images, [items[i].label for i in chosen])
+def _look(source: Path, options: AuditOptions) -> Source:
+    found = look_through(source, WHOLE, Reading(options.limit, options.seed))
+    if (n := found.counts()[_ALL]) < _MIN_IMAGES:
+        raise InvalidInputError(f"{source} holds {n} images; an audit needs at least {_MIN_IMAGES}")
+    return found
 
 
-def _plain(images: list[Pixels], size: tuple[int, int]) -> Pixels:
-    return np.stack([framed(image, size) for image in images])
+def _flagged(excess: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.asarray(~(excess <= 0))  # as a threshold flags: what is not a number is
 
 
-def _scores(bundle: Bundle, pixels: Pixels) -> dict[str, Floats]:
-    """Return each detector's scores, from the fused graph that is served."""
-    scores = run(bundle.model, to_inputs(pixels, bundle.manifest.input), outputs=("scores",))["scores"]
-    return {d.name: scores[:, i] for i, d in enumerate(bundle.manifest.detectors)}
-
-
-def _pool(bundle: Bundle, inside: _Set, source: Path, options: AuditOptions, progress: Reporter) -> PoolAudit:
-    outside = _read(source, options, progress)
-    size = image_size(bundle.manifest.input)
-    chain: Chain = matched_chain(inside.images, outside.images, size=size)
-    matched = chain.apply(inside.images, seed=options.seed), chain.apply(outside.images, seed=options.seed + 1)
-    plain = _plain(inside.images, size), _plain(outside.images, size)
-    target = bundle.manifest.detectors[0].threshold.target_fpr
-    scores = _scores(bundle, matched[1])
-    return PoolAudit(
-        name=source.name,
-        n=len(outside.images),
-        side=chain.side,
-        unmatched=_measures(bundle, _scores(bundle, plain[0]), _scores(bundle, plain[1]), seed=options.seed),
-        matched=_measures(bundle, _scores(bundle, matched[0]), scores, seed=options.seed),
-        low_level_unmatched=low_level_measure(*plain, target_fpr=target, seed=options.seed),
-        low_level=low_level_measure(*matched, target_fpr=target, seed=options.seed),
-        worst_classes=_worst(bundle, scores[bundle.manifest.detector], outside.classes),
-    )
-
-
-def _measures(bundle: Bundle, inside: Mapping[str, Floats], outside: Mapping[str, Floats], *, seed: int) -> dict[str, Measure]:
-    return {d.name: measure(inside[d.name], outside[d.name], d.threshold, seed=seed) for d in bundle.manifest.detectors}
-
-
-def _worst(bundle: Bundle, scores: Floats, classes: list[str | None]) -> tuple[tuple[str, Rate], ...]:
-    manifest = bundle.manifest
-    flags = next(d.threshold for d in manifest.detectors if d.name == manifest.detector).flags(scores)
-    names = np.array([c or "" for c in classes])
+def _worst(excess: Floats, classes: tuple[str | None, ...]) -> tuple[tuple[str, Rate], ...]:
+    flags, names = _flagged(excess), np.array([c or "" for c in classes])
     rates = [(str(c), Rate.of(flags[names == c])) for c in np.unique(names) if c and (names == c).sum() >= _MIN_OF_CLASS]
     return tuple(sorted(rates, key=lambda item: item[1].value)[:10])
 
 
-def _benign(bundle: Bundle, inside: _Set, progress: Reporter) -> dict[str, Rate]:
-    """Return the deciding detector's false-positive rate for each re-encoding."""
-    manifest = bundle.manifest
-    threshold = next(d.threshold for d in manifest.detectors if d.name == manifest.detector)
-    images = _plain(inside.images, image_size(manifest.input))
-    rates = {}
-    for done, name in enumerate(BENIGN, 1):
-        rates[name] = Rate.of(threshold.flags(_scores(bundle, benign(name, images))[manifest.detector]))
-        progress(done, len(BENIGN))
-    return rates
+def _distances(inside: Scored, outside: Scored, excess: Floats) -> tuple[DistanceBin, ...]:
+    if inside.features is None or outside.features is None:
+        return ()
+    _, far = distances(inside.features, inside.top, outside.features)
+    return by_distance(far, _flagged(excess))

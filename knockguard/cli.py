@@ -58,7 +58,9 @@ def demo(
 def protect(
     model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file.")],
     inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images: a folder or a .parquet file.")],
-    out_pool: Annotated[Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file.")],
+    out_pool: Annotated[
+        Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file; or the word synthetic.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="The bundle's folder.")] = Path("bundle"),
     detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear",
     target_fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged, at most.")] = 0.05,
@@ -110,10 +112,13 @@ def protect(
 def audit(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images, none of which made the bundle.")],
-    pool: Annotated[list[Path], typer.Option("--pool", help="Public images of other kinds; give it several times for several.")],
-    out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="Folder for audit.json and audit.md.")] = Path(
-        "audit"
-    ),
+    pool: Annotated[
+        list[Path],
+        typer.Option("--pool", help="Public images of other kinds, or the word synthetic; as often as there are pools."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=_folder, help="Folder for audit.json, audit.md and audit.html.")
+    ] = Path("audit"),
     limit: Annotated[int, typer.Option(min=50, help="The most images read from each source.")] = 2_000,
     seed: Seed = 0,
     force: Force = False,

@@ -1,19 +1,17 @@
-"""Both pools through the matched chain, one image at a time, into what `protect` fits, calibrates and tests on."""
+"""Pools through the matched chain, one image at a time: into what `protect` fits and tests on, and what `audit` measures."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
 from guard.chain import Chain, chain_for
 from guard.preprocess import framed
 from guard.types import Pixels, Reporter
-from knockguard.pools import Pool
+from knockguard.pools import Source
 from knockguard.protect import Material
 
-_PLAIN = "plain"  # the calibration images once more, only resized
 
-
-def match(inside: Pool, outside: Pool, *, size: tuple[int, int], seed: int, progress: Reporter) -> Material:
+def match(inside: Source, outside: Source, *, size: tuple[int, int], seed: int, progress: Reporter) -> Material:
     """Return both pools after the chain; calibration also holds in images that were only resized.
 
     Memory: three bytes a pixel of the model's own size for each image, and again for those that calibrate. InvalidInputError if a
@@ -21,22 +19,37 @@ def match(inside: Pool, outside: Pool, *, size: tuple[int, int], seed: int, prog
     """
     chain = chain_for(inside.short_sides["fit"], outside.short_sides["fit"], size=size)
     n_in, n_out = sum(inside.counts().values()), sum(outside.counts().values())
-    ins = _through(
-        chain, inside, {"fit": seed, "calibration": seed + 2, "test": seed + 3}, lambda done, _: progress(done, n_in + n_out)
+    seeds = {"fit": seed, "calibration": seed + 2, "test": seed + 3}
+    ins, plain = through(chain, inside, seeds, plain=("calibration",), progress=lambda done, _: progress(done, n_in + n_out))
+    seeds = {"fit": seed + 1, "test": seed + 4}
+    outs, _ = through(chain, outside, seeds, progress=lambda done, _: progress(n_in + done, n_in + n_out))
+    return Material(
+        in_fit=ins["fit"],
+        out_fit=outs["fit"],
+        calibration={"as_sent": plain["calibration"], "reencoded": ins["calibration"]},
+        in_test=ins["test"],
+        out_test=outs["test"],
     )
-    outs = _through(chain, outside, {"fit": seed + 1, "test": seed + 4}, lambda done, _: progress(n_in + done, n_in + n_out))
-    calibration = {"as_sent": ins[_PLAIN], "reencoded": ins["calibration"]}
-    return Material(in_fit=ins["fit"], out_fit=outs["fit"], calibration=calibration, in_test=ins["test"], out_test=outs["test"])
 
 
-def _through(chain: Chain, pool: Pool, seeds: Mapping[str, int], progress: Reporter) -> dict[str, Pixels]:
-    counts = pool.counts()
+def through(
+    chain: Chain, source: Source, seeds: Mapping[str, int], *, progress: Reporter, plain: Container[str] = ()
+) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
+    """Return the images of each side after the chain, with one seed a side, and those of the sides in `plain` only resized."""
+    counts = source.counts()
     qualities = {side: chain.draw(counts[side], seed=seed) for side, seed in seeds.items()}
-    rows = {
-        side: np.empty((n, *chain.size, 3), np.uint8) for side, n in (counts | {_PLAIN: counts.get("calibration", 0)}).items()
-    }
-    for side, row, image in pool.images(progress=progress):
-        rows[side][row] = chain.one(image, quality=int(qualities[side][row]))
-        if side == "calibration":
-            rows[_PLAIN][row] = framed(image, chain.size)
+    matched = {side: np.empty((n, *chain.size, 3), np.uint8) for side, n in counts.items()}
+    plainly = {side: np.empty((n, *chain.size, 3), np.uint8) for side, n in counts.items() if side in plain}
+    for side, row, image in source.images(progress=progress):
+        matched[side][row] = chain.one(image, quality=int(qualities[side][row]))
+        if side in plain:
+            plainly[side][row] = framed(image, chain.size)
+    return matched, plainly
+
+
+def resized(source: Source, size: tuple[int, int], *, progress: Reporter) -> dict[str, Pixels]:
+    """Return the images of each side at the model's size, with nothing else done to them."""
+    rows = {side: np.empty((n, *size, 3), np.uint8) for side, n in source.counts().items()}
+    for side, row, image in source.images(progress=progress):
+        rows[side][row] = framed(image, size)
     return rows

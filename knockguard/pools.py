@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Reading:
 
 
 IN_SPLIT = Split({"fit": 0.5, "calibration": 0.3, "test": 0.2}, classes=False)
+WHOLE = Split({"all": 1.0}, classes=False)
 OUT_SPLIT = Split({"fit": 0.7, "test": 0.3}, classes=True)
 
 
@@ -52,16 +54,30 @@ class _Found:
     fault: InvalidInputError | None
 
 
+class Source(Protocol):
+    """Images by side, to be had one at a time: `Pool`, or images that are made as they are asked for."""
+
+    @property
+    def short_sides(self) -> Mapping[str, Ints]: ...
+    @property
+    def labels(self) -> Mapping[str, tuple[str | None, ...]]: ...
+    @property
+    def by_class(self) -> bool: ...
+    def counts(self) -> dict[str, int]: ...
+    def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A source that was looked through: which images stand on which side, none of them held.
 
-    `short_sides` has (n,) pixels a side. `by_class` tells whether whole classes stand on one side, so that test classes are new
-    to the detector.
+    `short_sides` has (n,) pixels and `labels` n classes, where the source tells, for each side. `by_class` tells whether whole
+    classes stand on one side, so that test classes are new to the detector.
     """
 
     source: Path
     short_sides: Mapping[str, Ints]
+    labels: Mapping[str, tuple[str | None, ...]]
     by_class: bool
     _where: Mapping[int, tuple[str, int, bytes]]  # place in the source -> side, row on that side, hash
 
@@ -69,12 +85,15 @@ class Pool:
         """Return how many images each side has."""
         return {side: len(found) for side, found in self.short_sides.items()}
 
-    def images(self, *, progress: Reporter) -> Iterator[tuple[str, int, Pixels]]:
+    def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]:
         """Yield side, row and (h, w, 3) image of every chosen one, in the source's order; rows are by hash, whatever the names.
+
+        With `most` only the first rows of each side, the others unread.
 
         InvalidInputError if an image cannot be decoded, or is another than it was when the source was looked through.
         """
-        found = zip(sorted(self._where), read(self.source, only=self._where), strict=True)
+        wanted = {place: where for place, where in self._where.items() if most is None or where[1] < most}
+        found = zip(sorted(wanted), read(self.source, only=wanted), strict=True)
         for done, (place, item) in enumerate(found, 1):
             side, row, digest = self._where[place]
             if sha256(item.content).digest() != digest:
@@ -82,7 +101,7 @@ class Pool:
                     f"{item.name} has changed since it was looked at; let nobody write there, and start again"
                 )
             yield side, row, decode(item.content, name=item.name)
-            progress(done, len(self._where))
+            progress(done, len(wanted))
 
 
 def look_through(source: Path, split: Split, reading: Reading) -> Pool:
@@ -93,12 +112,14 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
     by_class = split.classes and len(classes) >= MIN_CLASSES
     ranks = {c: (i + 0.5) / len(classes) for i, c in enumerate(sorted(classes, key=lambda c: _position(c.encode(), seed)))}
     short_sides: dict[str, list[int]] = {side: [] for side in shares}
+    labels: dict[str, list[str | None]] = {side: [] for side in shares}
     where = {}
     for found in chosen:
         position = ranks[found.label] if by_class and found.label is not None else _position(found.digest, seed)
         side = _side(position, shares)
         where[found.place] = (side, len(short_sides[side]), found.digest)
         short_sides[side].append(found.short_side)
+        labels[side].append(found.label)
     for side, images in short_sides.items():
         least = MIN_FIT if side == "fit" else 1
         if len(images) < least:
@@ -106,7 +127,13 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
                 f"{source}: {len(images)} different images fell to {side!r}, at least {least} are needed; "
                 f"there are {len(chosen)} in all, give more"
             )
-    return Pool(source, {side: np.array(found, np.int64) for side, found in short_sides.items()}, by_class, where)
+    return Pool(
+        source,
+        {side: np.array(found, np.int64) for side, found in short_sides.items()},
+        {side: tuple(found) for side, found in labels.items()},
+        by_class,
+        where,
+    )
 
 
 def _chosen(source: Path, limit: int) -> list[_Found]:

@@ -19,8 +19,9 @@ from guard.rate import Rate
 from guard.registry import nearest
 from knockguard.console import Stages, note, out, warn
 from knockguard.matching import match
-from knockguard.pools import IN_SPLIT, OUT_SPLIT, Reading, look_through
+from knockguard.pools import IN_SPLIT, OUT_SPLIT, Reading, Source, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
+from knockguard.synthetic_pool import Synthetic, is_synthetic
 
 SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
     "unit": (1 / 255, (0.0,), (1.0,)),
@@ -77,7 +78,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     with stages.stage("looking through in images"):
         inside = look_through(options.inside, IN_SPLIT, reading)
     with stages.stage("looking through the out pool"):
-        outside = look_through(options.out_pool, OUT_SPLIT, reading)
+        outside = _out_pool(inside, options)
     if not outside.by_class:
         warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
     with stages.stage("reading and matching both sides") as progress:
@@ -93,6 +94,16 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
             "images. Use images that it has not seen, or thresholds on confidence will flag customers"
         )
     _print(protected, baseline, options, as_json=as_json)
+
+
+def _out_pool(inside: Source, options: ProtectOptions) -> Source:
+    if not is_synthetic(options.out_pool):
+        return look_through(options.out_pool, OUT_SPLIT, Reading(options.limit, options.seed))
+    warn(
+        "the out pool is synthetic: what it tests on are its own kinds, not what an adversary sends. Audit with public images: "
+        "knockguard audit BUNDLE --pool DIR --pool synthetic"
+    )
+    return Synthetic.of(inside, n=sum(inside.counts().values()), seed=options.seed, split=True)
 
 
 def low_level_rates(material: Material, *, target_fpr: float) -> tuple[Rate, Rate]:

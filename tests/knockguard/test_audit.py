@@ -1,9 +1,37 @@
 """`knockguard audit`: what a bundle sees, in numbers and in words."""
 
 import json
+import re
+from dataclasses import replace
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
 from miniature import InProcess, Miniature, call, discs, listing, save
+
+from evaluation.synthetic import KINDS
+from exporters.runtime import run
+from guard.bundle import load_bundle, write_bundle
+from guard.guard import Guard
+from guard.images import decode, read
+from guard.policies.observe import Observe
+from guard.preprocess import to_inputs
+from guard.types import ApplyTo
+from knockguard.audit_scoring import Scorer
+
+
+@pytest.fixture(scope="module")
+def audited(bundle: Path, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("audited")
+    inside = save(discs(150, seed=30)[0], folder / "in")
+    pools = ["--pool", miniature.outside, "--pool", "synthetic"]
+    done = call("audit", bundle, "--in", inside, *pools, "-o", folder / "audit", "--limit", 120, "--json")
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
 
 
 def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: Path) -> None:
@@ -14,9 +42,55 @@ def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: P
     (pool,) = audit["pools"]
     assert pool["matched"]["linear"]["tpr"]["count"] > 0.8 * pool["matched"]["linear"]["tpr"]["n"]
     assert audit["benign"]["as sent"]["n"] == 150
-    page = (tmp_path / "audit" / "audit.md").read_text()
-    assert any(word in page for word in ("YES:", "PARTLY:", "NO:"))
-    assert "Customers are" in page
+    words = (tmp_path / "audit" / "audit.md").read_text()
+    assert any(word in words for word in ("YES:", "PARTLY:", "NO:"))
+    assert "Customers are" in words
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert page.count("<svg") == 4
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page), "the page asks for something from elsewhere"
+    assert listing(tmp_path / "audit") == {"audit.json", "audit.md", "audit.html"}
+
+
+def test_distances_cover_the_pool_and_come_from_the_models_own_stage(audited: dict[str, Any]) -> None:
+    real, made = audited["pools"]
+    for pool in (real, made):
+        assert sum(part["flagged"]["n"] for part in pool["distances"]) == pool["n"]
+        assert all(a["high"] <= b["low"] for a, b in pairwise(pool["distances"]))
+    assert real["distances"][-1]["high"] > 1.5, "stripes lie no further from discs than discs do"
+
+
+def test_synthetic_pool_is_reported_beside_the_real_one(audited: dict[str, Any]) -> None:
+    real, made = audited["pools"]
+    assert (real["synthetic"], made["synthetic"], made["name"], made["n"]) == (False, True, "synthetic", 120)
+    assert {name for name, _ in made["worst_classes"]} == set(KINDS)
+    assert real["low_level"]["tpr"]["n"] + made["low_level"]["tpr"]["n"] == 2 * 60
+
+
+def test_rates_are_those_of_the_guard(bundle: Path, audited: dict[str, Any], tmp_path: Path) -> None:
+    """Of the images as they are sent: what a guard flags, the audit counts."""
+    loaded = load_bundle(bundle)
+    pixels = np.stack([decode(item.content) for item in read(save(discs(150, seed=30)[0], tmp_path / "in"))])
+    found = run(loaded.model, to_inputs(pixels, loaded.manifest.input))
+    guard = Guard(loaded.manifest, Observe(), apply_to=ApplyTo.FLAGGED)
+    flagged = guard.decide(found["probabilities"], found["scores"]).flagged
+    # The audit draws 120 of the 150 by their hashes.
+    digests = [sha256(path.read_bytes()).digest() for path in sorted((tmp_path / "in").iterdir())]
+    chosen = np.argsort([digest.hex() for digest in digests])[:120]
+    assert audited["benign"]["as sent"] == {"count": int(flagged[chosen].sum()), "n": 120}
+
+
+def test_thresholds_of_each_class_are_audited_as_they_are_served(bundle: Path, miniature: Miniature, tmp_path: Path) -> None:
+    """One threshold for all, written as one of each class, must give the same audit."""
+    loaded = load_bundle(bundle)
+    alike = tuple(
+        d.model_copy(update={"threshold": replace(d.threshold, per_class=(d.threshold.value,) * 3)})
+        for d in loaded.manifest.detectors
+    )
+    write_bundle(tmp_path / "alike", manifest=loaded.manifest.model_copy(update={"detectors": alike}), model=loaded.model)
+    inside = discs(40, seed=33)[0]
+    first, second = Scorer(loaded)(inside), Scorer(load_bundle(tmp_path / "alike"))(inside)
+    for name, excess in first.excess.items():
+        np.testing.assert_array_equal(excess, second.excess[name])
 
 
 def test_audit_refuses_too_few_images_and_to_overwrite(

@@ -122,6 +122,18 @@ def test_thresholds_of_each_class_are_served(miniature: Miniature, tmp_path: Pat
     assert (few.code, "give at least 90 of each class, or one threshold for all" in few.words) == (3, True)
 
 
+def test_synthetic_pool_protects_without_a_public_one(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    words = miniature.words(tmp_path / "bundle", "--json")
+    words[words.index(miniature.outside)] = "synthetic"
+    done = knockguard(*words)
+    assert done.code == 0, done.err
+    assert "Audit with public images" in done.words
+    images = load_bundle(tmp_path / "bundle").manifest.provenance.images
+    assert (images["out_fit"], images["out_test"]) == (294, 126)
+    linear = json.loads(done.out)["detectors"][0]
+    assert linear["tpr"] > 0.3, "kinds that it has not seen are hardly flagged at all"
+
+
 def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
     assert knockguard(*miniature.words(tmp_path / "again")).code == 0
     assert load_bundle(tmp_path / "again").model == load_bundle(bundle).model

@@ -1,0 +1,154 @@
+"""An audit in words: the terminal's table, the Markdown page, and a verdict that says what to do."""
+
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from evaluation.audit_results import Audit, PoolAudit
+from evaluation.detection import Measure
+from guard.rate import Rate
+
+COLUMNS = ("pool", "images", "detector", "TPR", "FPR", "AUROC", "FPR@95")
+LOW_LEVEL = "low-level statistics"
+_WORTH = 0.1  # a margin over the baseline below this is no content to rely on
+_BENIGN_FACTOR = 2.0
+
+
+def rows(audit: Audit) -> Iterator[tuple[str, ...]]:
+    """Yield one row a pool, kind of image and detector, the baseline last."""
+    for pool in audit.pools:
+        for kind, measures, baseline in (
+            (f"matched at {pool.side} px", pool.matched, pool.low_level),
+            ("as they come", pool.unmatched, pool.low_level_unmatched),
+        ):
+            for name, m in [*measures.items(), (LOW_LEVEL, baseline)]:
+                yield (pool.name, kind, name, _rate(m.tpr), _rate(m.fpr), _free(m.auroc, m.auroc_interval), _at_95(m))
+
+
+def table(audit: Audit) -> Table:
+    """Return the table that closes an audit in the terminal."""
+    shown = Table(title=f"{audit.bundle}: what is flagged, and by what", box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(COLUMNS):
+        shown.add_column(column, justify="left" if i < 3 else "right")
+    for row in rows(audit):
+        shown.add_row(*row)
+    return shown
+
+
+def judged(pool: PoolAudit, detector: str) -> str:
+    """Return whether what is flagged is content: YES, PARTLY or NO."""
+    found, baseline = pool.matched[detector].tpr, pool.low_level
+    if found.low <= baseline.tpr.high or found.value - baseline.tpr.value < _WORTH:
+        return "NO"
+    return "PARTLY" if baseline.tpr.low > baseline.fpr.high else "YES"
+
+
+def benign_hurt(audit: Audit) -> list[str]:
+    """Return the re-encodings after which clearly more than twice the target is flagged."""
+    return [name for name, rate in audit.benign.items() if rate.low > _BENIGN_FACTOR * audit.target_fpr]
+
+
+def headline(audit: Audit) -> str:
+    """Return the audit in a sentence, by its real pools where there is one."""
+    pools = [pool for pool in audit.pools if not pool.synthetic] or list(audit.pools)
+    worst = min(pools, key=lambda pool: pool.matched[audit.detector].tpr.value)
+    found = worst.matched[audit.detector].tpr.value
+    answer = (
+        "which is next to nothing"
+        if _nothing(worst, audit)
+        else {
+            "YES": "and this is content, not file format",
+            "PARTLY": "part of it by content, part by file format",
+            "NO": "which file format alone explains: this protects from nobody who re-encodes",
+        }[judged(worst, audit.detector)]
+    )
+    least = f" of the pool {worst.name}, the one it sees least" if len(pools) > 1 else f" of the pool {worst.name}"
+    customers = "; some re-encoded images of customers are flagged too often" if benign_hurt(audit) else ""
+    return f"{audit.detector} flags {100 * found:.0f} %{least}, {answer}{customers}."
+
+
+def _nothing(pool: PoolAudit, audit: Audit) -> bool:
+    """Return whether surely no more is flagged of a pool than is tolerated of re-encoded customers."""
+    return pool.matched[audit.detector].tpr.high <= _BENIGN_FACTOR * audit.target_fpr
+
+
+def verdict(audit: Audit) -> list[str]:
+    """Return sentences: is it content, are customers safe, and what to do."""
+    told = []
+    for pool in audit.pools:
+        detector, baseline = pool.matched[audit.detector], pool.low_level
+        margin = detector.tpr.value - baseline.tpr.value
+        start = (
+            f"{pool.name}: {audit.detector} flags {_rate(detector.tpr)} of out images where statistics that know nothing of "
+            f"content flag {_rate(baseline.tpr)}"
+        )
+        if _nothing(pool, audit):
+            told.append(
+                f"{start}. NO: it sees next to nothing of this pool. Take another detector, or protect anew on such images."
+            )
+            continue
+        told.append(
+            {
+                "NO": f"{start}. NO: what it sees here may be file format alone, and an adversary re-encodes at no cost. Protect "
+                "anew with out images of the same size and history, or take a detector on later stages.",
+                "PARTLY": f"{start}. PARTLY: {margin:.2f} of it is content; the rest is a trace that re-encoding removes.",
+                "YES": f"{start}. YES: this is content.",
+            }[judged(pool, audit.detector)]
+        )
+        told += _near(pool)
+    if hurt := benign_hurt(audit):
+        names = ", ".join(f"{name} ({_rate(audit.benign[name])})" for name in hurt)
+        told.append(f"Customers are hurt: more than twice the target of {audit.target_fpr:.0%} is flagged after {names}.")
+    else:
+        told.append(
+            f"Customers are safe: no re-encoding is flagged at clearly more than twice the target of {audit.target_fpr:.0%}."
+        )
+    return told
+
+
+def _near(pool: PoolAudit) -> list[str]:
+    """Tell what is seen of the nearest fifth, if it is clearly less than of the farthest."""
+    if not pool.distances or pool.distances[0].flagged.high >= pool.distances[-1].flagged.low:
+        return []
+    near, far = pool.distances[0].flagged, pool.distances[-1].flagged
+    start = f"{pool.name}: of the fifth that looks most like the model's classes {_rate(near)} is flagged"
+    return [f"{start}, of the farthest {_rate(far)}."]
+
+
+def markdown(audit: Audit) -> str:
+    """Return the page."""
+    lines = [f"# Audit of {audit.bundle}", "", *(f"- {sentence}" for sentence in verdict(audit)), ""]
+    lines += [
+        f"{audit.n_in} in images, seed {audit.seed}. TPR: out flagged / all out; FPR: in flagged / all in; 95 % intervals.",
+        "",
+    ]
+    lines += _table(COLUMNS, rows(audit))
+    lines += ["## Customers whose images were re-encoded", ""]
+    lines += _table(("re-encoding", "flagged"), ((name, _rate(rate)) for name, rate in audit.benign.items()))
+    for pool in audit.pools:
+        if pool.distances:
+            lines += [f"## {pool.name}: by distance from the nearest class", ""]
+            fifths = ((f"{part.low:.2f} to {part.high:.2f}", _rate(part.flagged)) for part in pool.distances)
+            lines += _table(("distance, in medians of the in images' own", "flagged"), fifths)
+        if pool.worst_classes:
+            lines += [f"## {pool.name}: the classes that are seen least", ""]
+            lines += _table(("class", "flagged"), ((name, _rate(rate)) for name, rate in pool.worst_classes))
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: tuple[str, ...], body: Iterator[tuple[str, ...]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in body]
+    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in escaped), ""]
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}] n={rate.n}"
+
+
+def _free(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _at_95(m: Measure) -> str:
+    return _free(m.fpr_at_95, m.fpr_at_95_interval)

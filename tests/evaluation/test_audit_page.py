@@ -1,0 +1,107 @@
+"""The audit's page and words: each verdict where the figures ask for it, and what comes from outside is escaped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evaluation.artefacts import Example
+from evaluation.audit_page import page
+from evaluation.audit_results import Audit, DistanceBin, PoolAudit, Shown
+from evaluation.audit_words import benign_hurt, headline, judged, markdown, verdict
+from evaluation.detection import Measure
+from guard.benign import BENIGN
+from guard.rate import Rate
+
+
+def measured(flagged: int, wrong: int = 10) -> Measure:
+    return Measure(Rate(flagged, 400), Rate(wrong, 400), 0.9, (0.88, 0.92), 0.3, (0.25, 0.4))
+
+
+def pool(name: str, flagged: int, baseline: int, *, near: int = 40, synthetic: bool = False) -> PoolAudit:
+    bins = tuple(DistanceBin(0.5 + i, 1.4 + i, Rate(near if i == 0 else 70, 80)) for i in range(5))
+    return PoolAudit(
+        name=name,
+        synthetic=synthetic,
+        n=400,
+        side=27,
+        unmatched={"linear": measured(390), "msp": measured(60)},
+        matched={"linear": measured(flagged), "msp": measured(60)},
+        low_level_unmatched=measured(380),
+        low_level=measured(baseline),
+        worst_classes=(("<b>lynx</b> | cat", Rate(1, 9)),),
+        distances=bins,
+    )
+
+
+def audit(*pools: PoolAudit, grey: int = 12) -> Audit:
+    rates = {name: Rate(grey if name == "grey" else 12, 400) for name in BENIGN}
+    return Audit("bundle", "linear", 0.05, 400, pools, rates, 0, "2026-01-01T00:00:00+00:00")
+
+
+RNG = np.random.default_rng(0)
+PICTURE = Example(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8), "<script>alert(1)</script>", attack=True, flagged=False)
+SHOWN = Shown(RNG.normal(size=400).astype(np.float32), {"birds": RNG.normal(size=400).astype(np.float32)}, (PICTURE,), (PICTURE,))
+
+
+@pytest.mark.parametrize(
+    ("flagged", "baseline", "answer", "words"),
+    [
+        (300, 12, "YES", "this is content"),
+        (300, 120, "PARTLY", "0.45 of it is content"),
+        (300, 295, "NO", "may be file format alone"),
+        (20, 12, "NO", "it sees next to nothing"),
+    ],
+)
+def test_verdict_follows_from_the_margin_over_the_baseline(flagged: int, baseline: int, answer: str, words: str) -> None:
+    found = audit(pool("birds", flagged, baseline))
+    assert judged(found.pools[0], "linear") == answer
+    assert words in verdict(found)[0]
+    assert answer in verdict(found)[0]
+
+
+def test_headline_is_of_the_real_pool_that_is_seen_least() -> None:
+    pools = (pool("far", 380, 12), pool("near", 200, 12), pool("synthetic", 20, 12, synthetic=True))
+    assert headline(audit(*pools)).startswith("linear flags 50 % of the pool near, the one it sees least, and this is content")
+    assert headline(audit(pools[2])).startswith("linear flags 5 % of the pool synthetic, which is next to nothing")
+
+
+def test_customers_are_hurt_only_where_it_is_sure() -> None:
+    # 13.0 % of 400 has 10.06 % as its lower end, 12.75 % has 9.8: the line is at twice the target, 10 %.
+    assert benign_hurt(audit(pool("birds", 300, 12), grey=52)) == ["grey"]
+    assert benign_hurt(audit(pool("birds", 300, 12), grey=51)) == []
+    assert "Customers are hurt" in verdict(audit(pool("birds", 300, 12), grey=80))[-1]
+    assert "flagged too often" in headline(audit(pool("birds", 300, 12), grey=80))
+
+
+def test_near_images_are_told_of_only_where_they_pass_more() -> None:
+    told = verdict(audit(pool("birds", 300, 12, near=20)))
+    assert any("looks most like the model's classes 0.250" in line for line in told)
+    assert not any("looks most like" in line for line in verdict(audit(pool("birds", 300, 12, near=70))))
+
+
+def test_page_shows_everything_in_one_file_and_escapes_what_comes_from_outside() -> None:
+    text = page(audit(pool("birds & bees", 300, 12)), SHOWN)
+    assert text.count("<svg") == 4
+    assert "<script>" not in text
+    assert "<b>lynx" not in text
+    assert "birds &amp; bees" in text
+    assert all(name.replace(" %", "\N{NO-BREAK SPACE}%") in text for name in BENIGN)
+    assert "75.0\N{NO-BREAK SPACE}% (70.5 to 79.0)" in text
+    assert "400 / 400" in text
+    assert text.count('src="data:image/png;base64,') == 2
+
+
+def test_page_leaves_out_what_there_is_not() -> None:
+    bare = replace(pool("birds", 300, 12), distances=(), worst_classes=())
+    text = page(audit(bare), Shown(SHOWN.inside, {}, (), ()))
+    for title in ("Near and far", "The classes that are seen least", "Where it errs"):
+        assert title not in text
+    assert "A synthetic pool is" not in text
+    assert "A synthetic pool is" in page(audit(pool("synthetic", 300, 12, synthetic=True)), SHOWN)
+
+
+def test_markdown_keeps_its_columns() -> None:
+    text = markdown(audit(pool("birds", 300, 12)))
+    assert "<b>lynx</b> \\| cat" in text
+    assert "by distance from the nearest class" in text
