@@ -12,20 +12,24 @@ from knockguard.protect import Material
 
 
 def match(inside: Source, outside: Source, *, size: tuple[int, int], seed: int, progress: Reporter) -> Material:
-    """Return both pools after the chain; calibration also holds in images that were only resized.
+    """Return both pools after the chain; what fits and what calibrates also holds the images as they come, only resized.
 
-    Memory: three bytes a pixel of the model's own size for each image, and again for those that calibrate. InvalidInputError if a
-    source is too small to be reduced, or an image cannot be decoded.
+    A detector that has seen reduced images alone takes a sharp one of a customer for out, and the threshold that spares him then
+    lets all others pass. Both sides are shown both ways, so that neither is told by its history.
+    Memory: three bytes a pixel of the model's own size for each image, twice for those that fit or calibrate. InvalidInputError
+    if a source is too small to be reduced, or an image cannot be decoded.
     """
     chain = chain_for(inside.short_sides["fit"], outside.short_sides["fit"], size=size)
     n_in, n_out = sum(inside.counts().values()), sum(outside.counts().values())
     seeds = {"fit": seed, "calibration": seed + 2, "test": seed + 3}
-    ins, plain = through(chain, inside, seeds, plain=("calibration",), progress=lambda done, _: progress(done, n_in + n_out))
+    ins, plain = through(
+        chain, inside, seeds, plain=("fit", "calibration"), progress=lambda done, _: progress(done, n_in + n_out)
+    )
     seeds = {"fit": seed + 1, "test": seed + 4}
-    outs, _ = through(chain, outside, seeds, progress=lambda done, _: progress(n_in + done, n_in + n_out))
+    outs, out_plain = through(chain, outside, seeds, plain=("fit",), progress=lambda done, _: progress(n_in + done, n_in + n_out))
     return Material(
-        in_fit=ins["fit"],
-        out_fit=outs["fit"],
+        in_fit=np.concatenate([ins["fit"], plain["fit"]]),
+        out_fit=np.concatenate([outs["fit"], out_plain["fit"]]),
         calibration={"as_sent": plain["calibration"], "reencoded": ins["calibration"]},
         in_test=ins["test"],
         out_test=outs["test"],

@@ -159,7 +159,8 @@ def test_matching_one_image_at_a_time_gives_what_the_whole_chain_gives(miniature
     inside, outside = map(images_of, pools)
     chain = matched_chain(inside["fit"], outside["fit"], size=(24, 24))
     material = match(*pools, size=(24, 24), seed=5, progress=quiet)
-    np.testing.assert_array_equal(material.in_fit, chain.apply(inside["fit"], seed=5))
+    for fitted, images, draw in ((material.in_fit, inside, 5), (material.out_fit, outside, 6)):
+        np.testing.assert_array_equal(fitted, np.concatenate([chain.apply(images["fit"], seed=draw), np.stack(images["fit"])]))
     np.testing.assert_array_equal(material.out_test, chain.apply(outside["test"], seed=9))
     np.testing.assert_array_equal(material.calibration["reencoded"], chain.apply(inside["calibration"], seed=7))
     np.testing.assert_array_equal(material.calibration["as_sent"], np.stack(inside["calibration"]))
