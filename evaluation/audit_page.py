@@ -34,7 +34,7 @@ def page(audit: Audit, shown: Shown) -> str:
     sections = [
         section("Verdict", items(verdict(audit))),
         section("What is flagged", plot(detection_plot(audit)) + _pools(audit) + note(_about(audit))),
-        section("Customers whose images were re-encoded", plot(benign_plot(audit)) + _benign(audit)),
+        section("Customers whose images were re-encoded", plot(benign_plot(audit)) + _benign(audit) + _hurt(audit)),
         section("Scores", plot(score_plot(Artefacts(shown.inside, _all(shown), 0.0))) + note(_SCORES)),
         section("Near and far from what the model was made for", plot(far) + _distances(audit)) if far else "",
         section("The classes that are seen least", "".join(map(_worst, audit.pools))) if _has_classes(audit) else "",
@@ -113,6 +113,11 @@ def _benign(audit: Audit) -> str:
         ("re-encoding", "flagged, FPR (95 %)"), [(name, _rate(r)) for name, r in audit.benign.items()],
         harm=[r.low > limit for r in audit.benign.values()],
     )  # fmt: skip
+
+
+def _hurt(audit: Audit) -> str:
+    body = [(name, _rate(r)) for name, r in audit.worst_in_classes]
+    return table(("class of the in images, as they are sent", "flagged, FPR (95 %)"), body) if body else ""
 
 
 def _distances(audit: Audit) -> str:

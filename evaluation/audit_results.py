@@ -46,6 +46,7 @@ class Audit:
     n_in: int
     pools: tuple[PoolAudit, ...]
     benign: dict[str, Rate]
+    worst_in_classes: tuple[tuple[str, Rate], ...]  # of images as they are sent, the most flagged first
     seed: int
     created: str
 

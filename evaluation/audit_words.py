@@ -126,6 +126,8 @@ def markdown(audit: Audit) -> str:
     lines += _table(COLUMNS, rows(audit))
     lines += ["## Customers whose images were re-encoded", ""]
     lines += _table(("re-encoding", "flagged"), ((name, _rate(rate)) for name, rate in audit.benign.items()))
+    if audit.worst_in_classes:
+        lines += _table(("class, as it is sent", "flagged"), ((name, _rate(rate)) for name, rate in audit.worst_in_classes))
     for pool in audit.pools:
         if pool.distances:
             lines += [f"## {pool.name}: by distance from the nearest class", ""]

@@ -31,6 +31,7 @@ RESULT, WORDS, PAGE = "audit.json", "audit.md", "audit.html"
 _MIN_IMAGES = 20
 _MIN_OF_CLASS = 5
 _N_EXAMPLES = 12
+_N_CLASSES = 10
 _ALL = "all"  # the one side of an audit's sources
 
 
@@ -116,7 +117,7 @@ class _Auditor:
             matched=self._measures(in_scored, out_scored),
             low_level_unmatched=low_level_measure(self._plain, plain[_ALL], **low),  # type: ignore[arg-type]
             low_level=low_level_measure(inside[_ALL], outside[_ALL], **low),  # type: ignore[arg-type]
-            worst_classes=_worst(excess, source.labels[_ALL]),
+            worst_classes=_by_class(excess, source.labels[_ALL])[:_N_CLASSES],
             distances=_distances(in_scored, out_scored, excess),
         )
 
@@ -130,7 +131,15 @@ class _Auditor:
         target = next(d.threshold.target_fpr for d in manifest.detectors if d.name == manifest.detector)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         found = Audit(
-            str(self._options.bundle), self._detector, target, len(self._plain), pools, rates, self._options.seed, created
+            bundle=str(self._options.bundle),
+            detector=self._detector,
+            target_fpr=target,
+            n_in=len(self._plain),
+            pools=pools,
+            benign=rates,
+            worst_in_classes=_by_class(self._in_plain.excess[self._detector], self._inside.labels[_ALL])[::-1][:_N_CLASSES],
+            seed=self._options.seed,
+            created=created,
         )
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
         return found, Shown(self._in_matched, self._outside, missed, self._hurt())
@@ -166,10 +175,11 @@ def _flagged(excess: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(~(excess <= 0))  # as a threshold flags: what is not a number is
 
 
-def _worst(excess: Floats, classes: tuple[str | None, ...]) -> tuple[tuple[str, Rate], ...]:
+def _by_class(excess: Floats, classes: tuple[str | None, ...]) -> tuple[tuple[str, Rate], ...]:
+    """Return the share flagged of each class that the source names, the least flagged first."""
     flags, names = _flagged(excess), np.array([c or "" for c in classes])
     rates = [(str(c), Rate.of(flags[names == c])) for c in np.unique(names) if c and (names == c).sum() >= _MIN_OF_CLASS]
-    return tuple(sorted(rates, key=lambda item: item[1].value)[:10])
+    return tuple(sorted(rates, key=lambda item: item[1].value))
 
 
 def _distances(inside: Scored, outside: Scored, excess: Floats) -> tuple[DistanceBin, ...]:

@@ -93,7 +93,8 @@ class Pool:
         InvalidInputError if an image cannot be decoded, or is another than it was when the source was looked through.
         """
         wanted = {place: where for place, where in self._where.items() if most is None or where[1] < most}
-        found = zip(sorted(wanted), read(self.source, only=wanted), strict=True)
+        found = zip(sorted(wanted), read(self.source, only=wanted), strict=False)
+        done = 0
         for done, (place, item) in enumerate(found, 1):
             side, row, digest = self._where[place]
             if sha256(item.content).digest() != digest:
@@ -102,6 +103,10 @@ class Pool:
                 )
             yield side, row, decode(item.content, name=item.name)
             progress(done, len(wanted))
+        if done < len(wanted):
+            raise InvalidInputError(
+                f"{self.source} has lost images since it was looked at; let nobody write there, and start again"
+            )
 
 
 def look_through(source: Path, split: Split, reading: Reading) -> Pool:

@@ -36,7 +36,7 @@ def pool(name: str, flagged: int, baseline: int, *, near: int = 40, synthetic: b
 
 def audit(*pools: PoolAudit, grey: int = 12) -> Audit:
     rates = {name: Rate(grey if name == "grey" else 12, 400) for name in BENIGN}
-    return Audit("bundle", "linear", 0.05, 400, pools, rates, 0, "2026-01-01T00:00:00+00:00")
+    return Audit("bundle", "linear", 0.05, 400, pools, rates, (("cat", Rate(30, 90)),), 0, "2026-01-01T00:00:00+00:00")
 
 
 RNG = np.random.default_rng(0)
@@ -89,6 +89,7 @@ def test_page_shows_everything_in_one_file_and_escapes_what_comes_from_outside()
     assert all(name.replace(" %", "\N{NO-BREAK SPACE}%") in text for name in BENIGN)
     assert "75.0\N{NO-BREAK SPACE}% (70.5 to 79.0)" in text
     assert "400 / 400" in text
+    assert "33.3\N{NO-BREAK SPACE}% (24.5 to 43.6; n = 90)" in text
     assert text.count('src="data:image/png;base64,') == 2
 
 

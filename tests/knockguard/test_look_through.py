@@ -131,6 +131,11 @@ def test_image_that_changed_in_between_is_refused(miniature: Miniature, tmp_path
     save(discs(1, seed=99)[0], tmp_path / "in")
     with pytest.raises(InvalidInputError, match=r"0000\.png has changed since"):
         list(pool.images(progress=quiet))
+    last = sorted((tmp_path / "in").iterdir())[-1]
+    shutil.copy(miniature.inside / "0000.png", tmp_path / "in")
+    last.unlink()
+    with pytest.raises(InvalidInputError, match="in has lost images since"):
+        list(pool.images(progress=quiet))
 
 
 def test_too_few_are_refused_with_how_many_there_are(miniature: Miniature) -> None:
