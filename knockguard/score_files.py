@@ -20,6 +20,7 @@ from guard.tables import read_records
 from guard.types import Floats, Ints
 
 _MAX_LINE = 1 << 16
+_MOST = float(np.finfo(np.float32).max)
 Row = Mapping[str, Any]
 
 
@@ -34,9 +35,9 @@ class Wanted:
         """Return what about a row is another's, or None if it counts."""
         ours = {"model": self.manifest.name, "version": self.manifest.version, "bundle": self.manifest.digest}
         for name, value in ours.items():
-            if row.get(name) not in (None, "", value):
+            if (given := row.get(name)) not in (None, "") and str(given) != value:
                 return name
-        return "tenant" if self.tenants and row.get("tenant") not in self.tenants else None
+        return "tenant" if self.tenants and str(row.get("tenant")) not in self.tenants else None
 
 
 @dataclass(slots=True)
@@ -109,9 +110,9 @@ def _number(row: Row, where: str) -> float | None:
         raise InvalidInputError(f"{where} has no 'score' but {', '.join(map(str, row)) or 'nothing'}")
     try:
         score = float(row["score"]) if row["score"] is not None else float("nan")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInputError(f"{where}: the score is {str(row['score'])[:40]!r}, no number") from None
-    return score if np.isfinite(np.float32(score)) else None
+    return score if abs(score) <= _MOST else None  # not a number is not
 
 
 def _class(row: Row, where: str, n_classes: int) -> int | None:
@@ -119,7 +120,7 @@ def _class(row: Row, where: str, n_classes: int) -> int | None:
         return None
     try:
         top = int(row["top"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         top = -1
     if not 0 <= top < n_classes:
         raise InvalidInputError(f"{where}: the class ranked first is {str(row['top'])[:40]!r}; it must be 0 to {n_classes - 1}")

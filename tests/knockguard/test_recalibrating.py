@@ -70,13 +70,20 @@ def test_rows_of_others_do_not_count(tiny: Path, tmp_path: Path, knockguard: InP
         *rows_of(high, tenant="shop", model="other"),
         *rows_of(high, tenant="shop", version="9"),
         {"score": None, "tenant": "shop"},
+        {"score": 1e300, "tenant": "shop"},
     ]
     write_log(folder / "b.jsonl", rows)
     done = knockguard("recalibrate", tiny, "--scores", folder, "-o", tmp_path / "new", "--tenant", "shop", "--json")
     assert done.code == 0, done.err
     assert load_bundle(tmp_path / "new").manifest.detectors[0].threshold == calibrate(SCORES, target_fpr=0.05)
     passed = {f"of another {what}": 50 for what in ("tenant", "bundle", "model", "version")}
-    assert json.loads(done.out)["passed_over"] == {**passed, "without a finite score": 1}
+    assert json.loads(done.out)["passed_over"] == {**passed, "without a finite score": 2}
+
+
+def test_numbers_do_for_names(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    log = write_log(tmp_path / "log.parquet", rows_of(SCORES, version=3, tenant=7))
+    done = knockguard("recalibrate", tiny, "--scores", log, "-o", tmp_path / "new", "--tenant", "7")
+    assert done.code == 0, done.err
 
 
 def test_too_few_are_refused_with_the_number_that_would_do(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
@@ -126,6 +133,7 @@ def test_threshold_of_each_class_needs_the_classes(tmp_path: Path, knockguard: I
 BAD = {
     "no score": ("log.jsonl", '{"skore": 1}\n', "log.jsonl line 1 has no 'score' but skore"),
     "no number": ("log.jsonl", '{"score": 1}\n{"score": "high"}\n', "log.jsonl line 2: the score is 'high', no number"),
+    "no float": ("log.jsonl", '{"score": 1' + "0" * 400 + "}\n", "line 1: the score is '1000"),
     "no json": ("log.jsonl", "score=1\n", "log.jsonl line 1 is no JSON"),
     "no object": ("log.jsonl", "[1]\n", "line 1 is no object"),
     "endless line": ("log.jsonl", "1" * 100_000, "line 1 is no JSON of at most 65536"),
