@@ -65,13 +65,14 @@ class PolicySpec(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where the bundle came from: counts of images, versions of tools, and the hash of the unfused model."""
+    """Where the bundle came from: counts of images, versions of tools, the unfused model's hash, and the detectors' options."""
 
     created: str
     victim_sha256: str
     images: dict[str, int]
     versions: dict[str, str]
     stages: dict[str, str]  # stage name -> tensor of the victim's graph
+    options: dict[str, dict[str, float | int | str | bool]] = {}
 
 
 class Manifest(_Frozen):

@@ -6,7 +6,7 @@ of the model is trained, and nothing but the fused graph is ever scored.
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -168,6 +168,7 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
             images=material.counts(),
             versions=tool_versions(),
             stages=dict(taps.stages),
+            options={name: asdict(detector) for name, detector in plan.built().items()},  # type: ignore[call-overload]  # all are dataclasses
         ),
     )
     return Protected(manifest, fused, tuple(measured), top_probability)

@@ -105,6 +105,7 @@ def test_options_reach_their_detector(bundle: Path, miniature: Miniature, tmp_pa
     changed, plain = (load_bundle(folder).manifest for folder in (tmp_path / "bundle", bundle))
     differ = [a.name for a, b in zip(changed.detectors, plain.detectors, strict=True) if a.threshold.value != b.threshold.value]
     assert differ == ["linear", "energy"]
+    assert changed.provenance.options == {"linear": {"strength": 10.0}, "energy": {"temperature": 2.5}, "msp": {}}
 
 
 def test_thresholds_of_each_class_are_served(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
