@@ -28,7 +28,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def add_port(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> int:
+def add_port(
+    server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None = None, *, flag: str = "--port"
+) -> int:
     """Open the gRPC port, with TLS where there are credentials, and return it, a free one for 0; ConfigError if it is taken."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -36,7 +38,7 @@ def add_port(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Se
     except RuntimeError:
         bound = 0
     if not bound:
-        raise ConfigError(f"cannot listen on {host}:{port}; it is in use or not ours to open, so give another --port, or 0")
+        raise ConfigError(f"cannot listen on {host}:{port}; it is in use or not ours to open, so give another {flag}, or 0")
     return bound
 
 
@@ -86,10 +88,10 @@ class ReadyFile:
             raise ConfigError(f"--ready-file {path} exists and no gateway wrote it; remove it, or give another path")
         self.remove()
 
-    def write(self, *, port: int, metrics_port: int) -> None:
+    def write(self, **ports: int | None) -> None:
         """Write the ports, whole or not at all: who waits for the file never reads half of it."""
         if self._path is not None:
-            write_whole(self._path, json.dumps({"port": port, "metrics_port": metrics_port}).encode())
+            write_whole(self._path, json.dumps(ports).encode())
 
     def remove(self) -> None:
         """Take it away, if it is there."""
@@ -103,4 +105,4 @@ def _is_ours(path: Path) -> bool:
             written = json.loads(file.read(_MAX_READY_BYTES))
     except (OSError, ValueError):
         return False
-    return isinstance(written, dict) and written.keys() == {"port", "metrics_port"}
+    return isinstance(written, dict) and {"port", "metrics_port"} <= written.keys() <= {"port", "metrics_port", "admin_port"}

@@ -1,6 +1,6 @@
 """From a bundle's folder to a pipeline that answers: read, checked, warmed up, and its policy built."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from grpc_api.pipeline import Pipeline
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics, ModelMetrics
 from guard.bundle import Bundle, Manifest, load_bundle
+from guard.decision_log import Witness
 from guard.guard import Guard
 from guard.policies.registry import POLICIES
 from guard.rules import Rules
@@ -57,12 +58,13 @@ def build_guard(manifest: Manifest, mode: Mode, secret: Secret | None) -> Guard:
 class Loader:
     """Loads bundles as one gateway's settings say. `read` and `open` take seconds and may run in any thread."""
 
-    def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+    def __init__(self, settings: GatewaySettings, metrics: Metrics, witnesses: Sequence[Witness] = ()) -> None:
         """ConfigError if the file of the secret, or of the rules, is not one."""
         rules = None if settings.rules_file is None else Rules.read(settings.rules_file)
         self.mode = Mode(settings.policy, settings.policy_options, settings.apply_to, rules)
         self._settings = settings
         self._metrics = metrics
+        self._witnesses = witnesses
         self._secret = None if settings.secret_file is None else Secret.read(settings.secret_file)
         limits = settings.limits
         self._limits = Limits(limits.max_batch_rows, limits.max_delay_ms / 1000, limits.max_queue_rows)
@@ -88,4 +90,6 @@ class Loader:
     def pipeline(self, loaded: Loaded) -> Pipeline:
         """Return the pipeline, its metrics bound; inside the running event loop."""
         bound = ModelMetrics(self._metrics, loaded.manifest, loaded.guard, provider=loaded.backend.provider)
-        return Pipeline(loaded.manifest, loaded.backend, loaded.guard, bound, self._limits)
+        pipeline = Pipeline(loaded.manifest, loaded.backend, loaded.guard, bound, self._limits)
+        pipeline.witnesses = self._witnesses
+        return pipeline

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from time import perf_counter
+from time import perf_counter, time
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from grpc_api.batching import Batcher, Job, Limits
 from grpc_api.lanes import Lanes
 from grpc_api.telemetry import ModelMetrics, Timing
 from guard.bundle import Manifest
+from guard.decision_log import Decided, Origin, Witness
 from guard.errors import InvalidInputError, PermissionDeniedError
 from guard.guard import Decision, Guard
 from guard.types import Action, Floats
@@ -34,6 +35,8 @@ class Pipeline:
         self._backend = backend
         self.guard = guard  # may be exchanged at any time: a batch keeps the one that it began with
         self.metrics = metrics
+        self.witnesses: Sequence[Witness] = ()  # told of every decision
+        self._origin = Origin.of(manifest)
         self._line: Batcher[Answered] | Lanes[Answered]
         if backend.computes_here:
             self._line = Batcher(self._work, limits, on_queue=metrics.queued)
@@ -51,8 +54,8 @@ class Pipeline:
         """Whether a query would be answered now."""
         return self._backend.ready
 
-    async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None) -> Floats:
-        """Return what the client gets for (n, ...) inputs: (n, k) float32.
+    async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None, request: str = "") -> Floats:
+        """Return what the client gets for (n, ...) inputs: (n, k) float32. `request` is the id under which witnesses hear of it.
 
         PermissionDeniedError if a row is refused: then the whole request is. InvalidInputError if the model has no finite
         answer to a row. Raises what the queue and the backend raise.
@@ -63,6 +66,8 @@ class Pipeline:
             answered = self._nothing(tenant)
         decision = answered.decision
         self.metrics.answered(decision, answered.timing, tenant=tenant)
+        for witness in self.witnesses:
+            witness.decided(Decided(self._origin, decision, tenant, request, time()))
         if Action.REFUSE in decision.actions:
             raise PermissionDeniedError("this query is not answered")
         return decision.answers

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 import grpc
@@ -12,7 +14,9 @@ from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from prometheus_client import CollectorRegistry
 
+from grpc_api.admin import serve_admin
 from grpc_api.admission import Admission
+from grpc_api.audit_log import AuditLog
 from grpc_api.encoded import ImageDecoder, ImageLimits
 from grpc_api.hosting import Hosting
 from grpc_api.identity import Identity
@@ -21,10 +25,13 @@ from grpc_api.interceptors import Authenticate, CountCalls, Statuses
 from grpc_api.listening import ReadyFile, add_port, serve_metrics
 from grpc_api.loading import Loader
 from grpc_api.reflection import add_reflection
+from grpc_api.servicers.admin import AdminServicer
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
 from grpc_api.tls import server_credentials
+from guard.decision_log import Witness
+from guard.evidence.ledger import Ledger
 
 log = structlog.get_logger()
 
@@ -71,42 +78,54 @@ class Gateway:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Open the ports, say so, wait for a signal, drain."""
-        settings, loop = self._settings, asyncio.get_running_loop()
+        """Open the ports, say so, wait for a signal, drain. What hears of decisions ends after the last of them."""
+        settings = self._settings
         ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
-        images = ImageDecoder(ImageLimits.of(settings.images, max_waiting=settings.limits.max_queue_rows))
-        hosting = Hosting(settings.bundles, Loader(settings, metrics), metrics)
-        servicer = InferenceServicer(hosting, images, settings.limits)
-        checks = health.HealthServicer()
-        server = self._server(metrics)
-        server.add_generic_rpc_handlers((servicer.handler(),))
-        add_HealthServicer_to_server(checks, server)
-        add_reflection(server)
+        async with AsyncExitStack() as stack:  # ends from its last to its first
+            ledger = Ledger()
+            witnesses: list[Witness] = [ledger] if settings.admin.is_on else []
+            audit = None if settings.audit.folder is None else AuditLog(settings.audit.folder, metrics, settings.audit)
+            if audit is not None:
+                stack.push_async_callback(asyncio.to_thread, audit.close)
+                witnesses.append(audit)
+            images = ImageDecoder(ImageLimits.of(settings.images, max_waiting=settings.limits.max_queue_rows))
+            stack.callback(images.close)
+            hosting = Hosting(settings.bundles, Loader(settings, metrics, witnesses), metrics)
+            stack.push_async_callback(hosting.close)
+            servicer = InferenceServicer(hosting, images, settings.limits)
+            checks = health.HealthServicer()
+            server = self._server(metrics)
+            stack.push_async_callback(server.stop, 0)  # when a port was refused as well
+            server.add_generic_rpc_handlers((servicer.handler(),))
+            add_HealthServicer_to_server(checks, server)
+            add_reflection(server)
 
-        try:
-            with serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port) as metrics_port:
-                port = add_port(server, settings.host, settings.port, self._credentials)
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    loop.add_signal_handler(number, self._stop.set)
-                loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
-                await server.start()
-                servicer.ready = True
-                await tell_health(checks, hosting)
-                telling = asyncio.create_task(keep_telling(checks, hosting))
-                ready.write(port=port, metrics_port=metrics_port)
-                self._announce(hosting, port, metrics_port)
-                await self._stop.wait()
-                log.info("drain_started", seconds=settings.drain_s)
-                ready.remove()
-                telling.cancel()
-                await checks.enter_graceful_shutdown()
-                await server.stop(settings.drain_s)
-                log.info("gateway_stopped")
-        finally:
-            await server.stop(0)  # when a port was refused as well
-            await hosting.close()
-            images.close()
+            metrics_port = stack.enter_context(serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port))
+            admin = AdminServicer(hosting, ledger, audit, lambda: servicer.ready)
+            admin_port = await stack.enter_async_context(serve_admin(settings.admin, admin))
+            ports = {"port": add_port(server, settings.host, settings.port, self._credentials), "metrics_port": metrics_port}
+            ports |= {} if admin_port is None else {"admin_port": admin_port}
+            self._heed_signals(hosting)
+            await server.start()
+            servicer.ready = True
+            await tell_health(checks, hosting)
+            telling = asyncio.create_task(keep_telling(checks, hosting))
+            ready.write(**ports)
+            self._announce(hosting, ports)
+            await self._stop.wait()
+            log.info("drain_started", seconds=settings.drain_s)
+            ready.remove()
+            telling.cancel()
+            await checks.enter_graceful_shutdown()
+            await server.stop(settings.drain_s)
+        log.info("gateway_stopped")
+
+    def _heed_signals(self, hosting: Hosting) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
 
     def _server(self, metrics: Metrics) -> grpc.aio.Server:
         n_bytes = self._settings.limits.max_message_mib << 20
@@ -123,7 +142,7 @@ class Gateway:
             ],
         )
 
-    def _announce(self, hosting: Hosting, port: int, metrics_port: int) -> None:
+    def _announce(self, hosting: Hosting, ports: Mapping[str, int]) -> None:
         for release in hosting.releases:
             manifest, guard = release.manifest, release.pipeline.guard
             log.info(
@@ -134,15 +153,14 @@ class Gateway:
                 sha256=manifest.sha256[:12],
                 provider=release.pipeline.provider,
                 detector=guard.detector,
-                policy=guard.policy.name,
+                policy=guard.standing,
                 apply_to=guard.apply_to.value,
             )
         log.info(
             "gateway_started",
             version=version("knockguard"),
             models=len(hosting.releases),
-            port=port,
-            metrics_port=metrics_port,
+            **ports,
             tenants=len(self._identity.tenants),
             tls=self._credentials is not None,
         )

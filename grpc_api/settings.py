@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from grpc_api.identity.base import TENANT
+from grpc_api.operator_settings import AdminSettings, AuditSettings
+from grpc_api.section import File, Port, Section
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
 from guard.types import ApplyTo
@@ -15,20 +17,7 @@ from guard.types import ApplyTo
 MAX_FILE_BYTES = 1 << 20
 
 
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """A file's own paths are relative to its folder, wherever the gateway is started from."""
-    return info.context / path if isinstance(info.context, Path) else path
-
-
-File = Annotated[Path, AfterValidator(_beside_the_file)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClientSettings(_Section):
+class ClientSettings(Section):
     """`[clients]`: who may ask."""
 
     api_keys_file: Annotated[File | None, Field(description="lines of tenant:sha256-of-key; read again when it changes")] = None
@@ -50,7 +39,7 @@ class ClientSettings(_Section):
     ] = False
 
 
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """`[tls]`: what the port is opened with; files are read again when they change."""
 
     certificate_file: Annotated[File | None, Field(description="the gateway's certificate and its chain, PEM")] = None
@@ -66,7 +55,7 @@ class TlsSettings(_Section):
         return self
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """`[limits]`: what is bounded, so that no client can have all of the memory, the queue or the model."""
 
     max_batch_rows: Annotated[int, Field(ge=1, le=4096, description="rows of one inference; a larger request goes alone")] = 32
@@ -90,7 +79,7 @@ class LimitSettings(_Section):
         return self
 
 
-class ImageSettings(_Section):
+class ImageSettings(Section):
     """`[images]`: JPEG and PNG files that are sent as inputs."""
 
     max_mib: Annotated[int, Field(ge=1, le=1024, description="MiB of one file")] = 8
@@ -107,7 +96,7 @@ class ImageSettings(_Section):
         return self
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """`[upstream]`: a V2 server behind the gateway that computes the model; without an address it computes here."""
 
     address: Annotated[
@@ -135,7 +124,7 @@ class UpstreamSettings(_Section):
         return self
 
 
-class GatewaySettings(_Section):
+class GatewaySettings(Section):
     """Defaults are the safe ones: loopback, the bundle's own policy, bounded calls, queue, messages and drain."""
 
     bundles: Annotated[tuple[File, ...], Field(min_length=1, max_length=64, description="the bundles' folders")]
@@ -144,7 +133,7 @@ class GatewaySettings(_Section):
     metrics_host: Annotated[str, Field(description="address of the metrics, which tell what is flagged")] = "127.0.0.1"
     metrics_port: Annotated[Port, Field(description="Prometheus port")] = 8002
     policy: Annotated[str | None, Field(description="what a flagged query is answered; the bundle's own by default")] = None
-    policy_options: Annotated[dict[str, float | int | str | bool], Field(description="options of the policy")] = {}
+    policy_options: Annotated[dict[str, float | int | str | bool], Field(description="options of the policy")] = {}  # noqa: RUF012
     apply_to: Annotated[ApplyTo | None, Field(description="who gets the policy's answer: flagged, all or nobody")] = None
     rules_file: Annotated[
         File | None, Field(description="policies by flag, tenant and model, in place of policy and apply_to")
@@ -159,6 +148,8 @@ class GatewaySettings(_Section):
     limits: LimitSettings = LimitSettings()
     images: ImageSettings = ImageSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    audit: AuditSettings = AuditSettings()
+    admin: AdminSettings = AdminSettings()
 
     @model_validator(mode="after")
     def _header_has_tenants(self) -> "GatewaySettings":

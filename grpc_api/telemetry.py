@@ -64,6 +64,11 @@ class Metrics:
         self.bundle_info = Gauge("knockguard_bundle_info", "1 for what is live.", (*_MODEL, "bundle"), registry=registry)
         self.ready = Gauge("knockguard_model_ready", "1 if queries would be answered now.", _MODEL, registry=registry)
         self.reloads = Counter("knockguard_bundle_reloads", "Bundles read again, by outcome.", ("outcome",), registry=registry)
+        self.audit_rows = Counter("knockguard_audit_rows", "Decisions written to the audit log.", registry=registry)
+        self.audit_dropped = Counter(
+            "knockguard_audit_dropped_rows", "Decisions that the audit log lost.", ("reason",), registry=registry
+        )
+        self.audit_queued = Gauge("knockguard_audit_queued_rows", "Decisions that wait to be written.", registry=registry)
         self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
         self.handling_seconds = Histogram(
             "grpc_server_handling_seconds", "Seconds until an RPC was handled.", _GRPC, buckets=_SECONDS, registry=registry

@@ -66,6 +66,11 @@ class Guard:
         self._secret = secret
         self._model_key = model_key(context=context, secret=secret) if needy is not None and secret is not None else b""
 
+    @property
+    def standing(self) -> str:
+        """What answers flagged rows, in a word: the policy's name, or that rules choose it."""
+        return self.policy.name if self._rules is None else "by rules"
+
     def keys(self, inputs: Floats) -> Sequence[bytes]:
         """Return the row keys of (n, ...) model inputs, or none when no policy asks for them."""
         if not self.needs_keys or self._secret is None:

@@ -10,6 +10,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from knockguard.admin_cli import admin
+from knockguard.attack_cli import attack
+from knockguard.places import writable_file as _file
+from knockguard.places import writable_folder as _folder
+from knockguard.serve_cli import serve
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -17,23 +23,7 @@ app = typer.Typer(
     help="Protects served image classifiers from model extraction, and measures how much a copier would recover.",
 )
 
-
-def _folder(path: Path) -> Path:
-    return _writable(path, folder=True)
-
-
-def _file(path: Path | None) -> Path | None:
-    return path and _writable(path, folder=False)
-
-
-def _writable(path: Path, *, folder: bool) -> Path:
-    """Refuse a place that nothing can be written to before the work, not after it."""
-    from guard.whole import obstacle
-
-    if why := obstacle(path, folder=folder):
-        raise typer.BadParameter(why)
-    return path
-
+app.add_typer(admin, name="admin")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
@@ -153,124 +143,10 @@ def recalibrate(
     recalibrate_files(options, as_json=json)
 
 
-@app.command()
-def serve(
-    bundles: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="BUNDLE...", help="Folders of bundles, as `knockguard protect` writes them.", show_default=False),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings; flags come before it. See the settings' page for all of them.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default, 0.0.0.0 for all.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port; 8001 by default, 0 takes a free one.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Prometheus port; 8002 by default.")] = None,
-    metrics_host: Annotated[
-        str | None,
-        typer.Option(help="Address of the Prometheus port; 127.0.0.1 by default. Whoever reads it learns what is flagged."),
-    ] = None,
-    policy: Annotated[str | None, typer.Option(help="What a flagged query is answered; the bundle's policy by default.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of the policy, KEY=VALUE.")] = None,
-    apply_to: Annotated[str | None, typer.Option(help="Who gets the policy's answer: flagged, all or nobody.")] = None,
-    rules: Annotated[
-        Path | None, typer.Option(help="A TOML file that chooses the policy by flag, tenant and model, in place of --policy.")
-    ] = None,
-    secret_file: Annotated[Path | None, typer.Option(help="The guard's secret, as `knockguard secret` writes it.")] = None,
-    api_keys: Annotated[Path | None, typer.Option(help="Who may ask: lines of tenant:sha256-of-key.")] = None,
-    anonymous: Annotated[
-        bool | None, typer.Option("--anonymous", help="Anybody who reaches the port may ask.", show_default=False)
-    ] = None,
-    upstream: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="A V2 server (Triton, KServe, MLServer) that computes the model instead."),
-    ] = None,
-    upstream_model: Annotated[str | None, typer.Option(help="The model's name there; the bundle's by default.")] = None,
-    upstream_output: Annotated[str | None, typer.Option(help="Its output with the answer; the bundle's by default.")] = None,
-    upstream_logits: Annotated[
-        bool | None, typer.Option("--upstream-logits", help="That output is logits.", show_default=False)
-    ] = None,
-    upstream_ca: Annotated[Path | None, typer.Option(help="Certificates to know it by; without them, in the clear.")] = None,
-    scores_from: Annotated[
-        str | None,
-        typer.Option(help="'upstream', where the fused model is, or 'bundle': computed here, beside a plain model there."),
-    ] = None,
-    provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
-    threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
-    ready_file: Annotated[
-        Path | None, typer.Option(callback=_file, help="Write the ports there once queries are answered.")
-    ] = None,
-) -> None:
-    """Serve bundles over gRPC (Open Inference Protocol), with Prometheus metrics."""
-    from knockguard.serving import serve_bundle
-
-    given = {
-        "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
-        "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
-        "anonymous": anonymous, "provider": provider, "threads": threads, "ready_file": ready_file,
-        "upstream": upstream, "upstream_model": upstream_model, "upstream_output": upstream_output,
-        "upstream_logits": upstream_logits, "upstream_ca": upstream_ca, "scores_from": scores_from,
-    }  # fmt: skip
-    serve_bundle(given, options=option or [], config=config)
+app.command()(serve)
 
 
-@app.command()
-def attack(
-    address: Annotated[str, typer.Argument(help="host:port of a gateway, or of any V2 server.")],
-    pool: Annotated[Path, typer.Option(help="The adversary's images: a folder or a .parquet file.")],
-    test: Annotated[Path, typer.Option(help="Labelled images of the victim's kind, to measure the copy on.")],
-    model: Annotated[str, typer.Option(help="The model's name on the wire.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", callback=_folder, help="Folder for the transfer set, the surrogate and the result.")
-    ] = Path("attack"),
-    name: Annotated[str, typer.Option("--attack", help="What is asked: see `knockguard list`.")] = "knockoff",
-    attack_option: Annotated[list[str] | None, typer.Option(help="An option of the attack, KEY=VALUE.")] = None,
-    adversary: Annotated[str, typer.Option(help="How it is asked, and what is done with the answers.")] = "soft",
-    adversary_option: Annotated[list[str] | None, typer.Option(help="An option of the adversary, KEY=VALUE.")] = None,
-    queries: Annotated[int, typer.Option(min=1, help="Query budget.")] = 4000,
-    limit: Annotated[int, typer.Option(min=2, help="The most images read from each source.")] = 20_000,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the surrogate's training.")] = 10,
-    architecture: Annotated[str, typer.Option(help="The surrogate's architecture.")] = "cnn-small",
-    bundle: Annotated[
-        Path | None, typer.Option(help="The bundle behind the endpoint, where it is yours: measures its model without the guard.")
-    ] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(help="File that holds the adversary's API keys, one a line for each client it asks as.")
-    ] = None,
-    authorised: Annotated[
-        str | None, typer.Option("--i-am-authorised-by", help="Who allowed this; needed for any address other than loopback.")
-    ] = None,
-    seed: Seed = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the folder's transfer set, and replace its results.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Ask anew, and replace what is there.")] = False,
-    json: Json = False,
-) -> None:
-    """Carry out one extraction attack against a running gateway, and measure what the copy is worth."""
-    from knockguard.attacking import AttackOptions, attack_endpoint
-
-    options = AttackOptions(
-        address=address,
-        pool=pool,
-        test=test,
-        model=model,
-        out=out,
-        attack=name,
-        attack_options=tuple(attack_option or ()),
-        adversary=adversary,
-        adversary_options=tuple(adversary_option or ()),
-        queries=queries,
-        limit=limit,
-        epochs=epochs,
-        architecture=architecture,
-        bundle=bundle,
-        api_key_file=api_key_file,
-        authorised=authorised,
-        seed=seed,
-        resume=resume,
-        force=force,
-    )
-    attack_endpoint(options, as_json=json)
+app.command()(attack)
 
 
 @app.command()

@@ -9,8 +9,14 @@ from grpc_api.settings import GatewaySettings
 from guard.errors import ConfigError
 
 # A flag's name where it is not the setting's own.
-_SETTINGS = {"api_keys": "clients.api_keys_file", "anonymous": "clients.anonymous", "rules": "rules_file"}
-_SETTINGS |= {
+_SETTINGS = {
+    "api_keys": "clients.api_keys_file",
+    "anonymous": "clients.anonymous",
+    "rules": "rules_file",
+    "audit_log": "audit.folder",
+    "admin_port": "admin.port",
+    "admin_keys": "admin.keys_file",
+    "admin_socket": "admin.socket",
     "upstream": "upstream.address",
     "upstream_model": "upstream.model",
     "upstream_output": "upstream.output",

@@ -24,10 +24,16 @@ def typed(page: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_command_and_option_shown_exists(page: Path) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
-    for _, command, *words in typed(page):
-        assert command in commands, f"{page.name} shows `knockguard {command}`"
-        known = {option for parameter in commands[command].params for option in parameter.opts}
+    top = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+    for _, *words in typed(page):
+        commands, command = top, None
+        while words and commands:  # a group's commands have groups of their own
+            name = words.pop(0)
+            assert name in commands, f"{page.name} shows `knockguard ... {name}`"
+            command = commands[name]
+            commands = getattr(command, "commands", {})
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
 
 

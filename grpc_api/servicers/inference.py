@@ -1,7 +1,9 @@
 """inference.GRPCInferenceService: decode, call the pipeline, encode."""
 
 import asyncio
+import re
 from importlib.metadata import version
+from secrets import token_hex
 from time import perf_counter
 from typing import TypeAlias
 
@@ -22,6 +24,7 @@ from guard.types import Floats
 
 # A text, since the class takes its parameters in the stubs alone.
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.ModelInferRequest, pb.ModelInferResponse]"
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 SERVICE = "inference.GRPCInferenceService"
 _PLATFORM = "onnxruntime_onnx"
 _AT_ONCE_BYTES = 1 << 20  # of float32: about a millisecond
@@ -89,7 +92,9 @@ class InferenceServicer:
             tensor = checked_input(opened, manifest.input, max_rows=self._max_rows)
             inputs = await _read(tensor, manifest.input, n_bytes)
             decoded = perf_counter()
-            answers = await pipeline.answer(inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining())
+            answers = await pipeline.answer(
+                inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining(), request=request_id(request.id)
+            )
         answered = perf_counter()
         response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
         for key, value in request.parameters.items():
@@ -118,6 +123,11 @@ async def _read(tensor: Tensor, spec: InputSpec, n_bytes: int) -> Floats:
     if n_bytes <= _AT_ONCE_BYTES:
         return model_input(tensor, spec)
     return await asyncio.to_thread(model_input, tensor, spec)
+
+
+def request_id(given: str) -> str:
+    """Return a client's own id if it is short and plain, else one of ours: what a client writes freely is kept nowhere."""
+    return given if _ID.fullmatch(given) else token_hex(8)
 
 
 def _check_wishes(request: pb.ModelInferRequest, output: str) -> None:

@@ -1,0 +1,174 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ("release", "ready", "started_at", "process", "bundles", "tenants", "rows", "flagged", "audit_written_rows", "audit_dropped_rows")
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    FLAGGED_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_WRITTEN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_DROPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    release: str
+    ready: bool
+    started_at: float
+    process: int
+    bundles: int
+    tenants: int
+    rows: int
+    flagged: int
+    audit_written_rows: int
+    audit_dropped_rows: int
+    def __init__(self, release: _Optional[str] = ..., ready: bool = ..., started_at: _Optional[float] = ..., process: _Optional[int] = ..., bundles: _Optional[int] = ..., tenants: _Optional[int] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., audit_written_rows: _Optional[int] = ..., audit_dropped_rows: _Optional[int] = ...) -> None: ...
+
+class Bundle(_message.Message):
+    __slots__ = ("model", "version", "bundle", "source", "provider", "loaded_at", "detector", "threshold", "target_fpr", "policy", "apply_to")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    LOADED_AT_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FPR_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    APPLY_TO_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    bundle: str
+    source: str
+    provider: str
+    loaded_at: float
+    detector: str
+    threshold: float
+    target_fpr: float
+    policy: str
+    apply_to: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., bundle: _Optional[str] = ..., source: _Optional[str] = ..., provider: _Optional[str] = ..., loaded_at: _Optional[float] = ..., detector: _Optional[str] = ..., threshold: _Optional[float] = ..., target_fpr: _Optional[float] = ..., policy: _Optional[str] = ..., apply_to: _Optional[str] = ...) -> None: ...
+
+class ListBundlesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListBundlesResponse(_message.Message):
+    __slots__ = ("bundles",)
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
+    def __init__(self, bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("model", "policy", "options", "apply_to")
+    class OptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    APPLY_TO_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    policy: str
+    options: _containers.ScalarMap[str, str]
+    apply_to: str
+    def __init__(self, model: _Optional[str] = ..., policy: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., apply_to: _Optional[str] = ...) -> None: ...
+
+class SetPolicyResponse(_message.Message):
+    __slots__ = ("bundles",)
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
+    def __init__(self, bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ...) -> None: ...
+
+class ReloadRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ReloadResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    class Outcome(_message.Message):
+        __slots__ = ("model", "version", "outcome", "reason")
+        MODEL_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        OUTCOME_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        model: str
+        version: str
+        outcome: str
+        reason: str
+        def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[ReloadResponse.Outcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[ReloadResponse.Outcome, _Mapping]]] = ...) -> None: ...
+
+class EvidenceRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class EvidenceResponse(_message.Message):
+    __slots__ = ("items",)
+    class Item(_message.Message):
+        __slots__ = ("tenant", "model", "version", "bundle", "detector", "threshold", "target_fpr", "rows", "flagged", "since", "last", "recent_rows", "recent_flagged", "recent_quantiles")
+        TENANT_FIELD_NUMBER: _ClassVar[int]
+        MODEL_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        BUNDLE_FIELD_NUMBER: _ClassVar[int]
+        DETECTOR_FIELD_NUMBER: _ClassVar[int]
+        THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+        TARGET_FPR_FIELD_NUMBER: _ClassVar[int]
+        ROWS_FIELD_NUMBER: _ClassVar[int]
+        FLAGGED_FIELD_NUMBER: _ClassVar[int]
+        SINCE_FIELD_NUMBER: _ClassVar[int]
+        LAST_FIELD_NUMBER: _ClassVar[int]
+        RECENT_ROWS_FIELD_NUMBER: _ClassVar[int]
+        RECENT_FLAGGED_FIELD_NUMBER: _ClassVar[int]
+        RECENT_QUANTILES_FIELD_NUMBER: _ClassVar[int]
+        tenant: str
+        model: str
+        version: str
+        bundle: str
+        detector: str
+        threshold: float
+        target_fpr: float
+        rows: int
+        flagged: int
+        since: float
+        last: float
+        recent_rows: int
+        recent_flagged: int
+        recent_quantiles: _containers.RepeatedScalarFieldContainer[float]
+        def __init__(self, tenant: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., bundle: _Optional[str] = ..., detector: _Optional[str] = ..., threshold: _Optional[float] = ..., target_fpr: _Optional[float] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., since: _Optional[float] = ..., last: _Optional[float] = ..., recent_rows: _Optional[int] = ..., recent_flagged: _Optional[int] = ..., recent_quantiles: _Optional[_Iterable[float]] = ...) -> None: ...
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[EvidenceResponse.Item]
+    def __init__(self, items: _Optional[_Iterable[_Union[EvidenceResponse.Item, _Mapping]]] = ...) -> None: ...
+
+class ResetRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ResetResponse(_message.Message):
+    __slots__ = ("forgotten",)
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    forgotten: int
+    def __init__(self, forgotten: _Optional[int] = ...) -> None: ...
