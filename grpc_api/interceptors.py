@@ -66,7 +66,7 @@ class CountCalls(Unary):
                 code = "OK"
                 return response
             except BaseException as error:
-                code = _name(context, error)
+                code = status_name(context, error)
                 raise
             finally:
                 self._metrics.handled.labels(UNARY, service, name, code).inc()
@@ -184,7 +184,7 @@ def refusal(error: KnockguardError, handler: "Handler | None") -> "Handler | Non
     return grpc.stream_unary_rpc_method_handler(refuse)
 
 
-def _name(context: "Context", error: BaseException) -> str:
+def status_name(context: "Context", error: BaseException) -> str:
     """Return the name of the status that a failed call ended with; grpc.aio keeps what abort was given, a member or a number."""
     if isinstance(error, asyncio.CancelledError):  # the client's doing, or its deadline's
         return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"

@@ -1,10 +1,19 @@
 """Settings of what stands beside the service for whoever runs it: the audit log and the admin service."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from grpc_api.section import File, Port, Section
+
+
+class TelemetrySettings(Section):
+    """`[telemetry]`: how the gateway tells what it does; metrics are always there."""
+
+    log_format: Annotated[Literal["json", "text"], Field(description="lines of JSON, or text for people")] = "json"
+    traces: Annotated[
+        bool, Field(description="a span for every query, sent where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra otel")
+    ] = False
 
 
 class AuditSettings(Section):

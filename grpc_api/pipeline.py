@@ -12,6 +12,7 @@ from grpc_api.backends.base import Backend
 from grpc_api.batching import Batcher, Job, Limits
 from grpc_api.lanes import Lanes
 from grpc_api.telemetry import ModelMetrics, Timing
+from grpc_api.tracing import TRACE
 from guard.bundle import Manifest
 from guard.decision_log import Decided, Origin, Witness
 from guard.errors import InvalidInputError, PermissionDeniedError
@@ -66,6 +67,9 @@ class Pipeline:
             answered = self._nothing(tenant)
         decision = answered.decision
         self.metrics.answered(decision, answered.timing, tenant=tenant)
+        trace = TRACE.get()
+        for stage in answered.timing.stages:
+            trace.stage(*stage)
         for witness in self.witnesses:
             witness.decided(Decided(self._origin, decision, tenant, request, time()))
         if Action.REFUSE in decision.actions:
@@ -81,7 +85,8 @@ class Pipeline:
         manifest = self.manifest
         probabilities = np.empty((0, len(manifest.labels)), np.float32)
         scores = np.empty((0, len(manifest.detectors)), np.float32)
-        return Answered(self.guard.decide(probabilities, scores, tenant=tenant), Timing(0.0, 0.0, 0.0))
+        now = perf_counter()
+        return Answered(self.guard.decide(probabilities, scores, tenant=tenant), Timing(now, now, now, now, now))
 
     def _work(self, jobs: Sequence[Job[Answered]]) -> Sequence[Answered | Exception]:
         """Answer a batch, in a thread of its own: one inference, then each request by its own tenant's rules."""
@@ -103,6 +108,5 @@ class Pipeline:
                 answered.append(InvalidInputError("a row's values are so far outside the model's range that it has no answer"))
                 continue
             decision = guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
-            decided = perf_counter() - began
-            answered.append(Answered(decision, Timing(taken - job.queued, inferred - taken, decided)))
+            answered.append(Answered(decision, Timing(job.queued, taken, inferred, began, perf_counter())))
         return answered

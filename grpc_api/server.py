@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
@@ -24,6 +23,7 @@ from grpc_api.identity.opening import open_identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
 from grpc_api.listening import ReadyFile, add_port, serve_metrics
 from grpc_api.loading import Loader
+from grpc_api.logs import configure_logs
 from grpc_api.reflection import add_reflection
 from grpc_api.servicers.admin import AdminServicer
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
@@ -31,6 +31,7 @@ from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
 from grpc_api.tls import server_credentials
 from guard.decision_log import Witness
+from guard.errors import ConfigError
 from guard.evidence.ledger import Ledger
 
 log = structlog.get_logger()
@@ -42,15 +43,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 def run_gateway(settings: GatewaySettings) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. What cannot be served is refused before a port is opened."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs(settings.telemetry.log_format)
     asyncio.run(Gateway(settings, open_identity(settings), server_credentials(settings.tls)).run())
     return 0
 
@@ -83,6 +76,7 @@ class Gateway:
         ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
         async with AsyncExitStack() as stack:  # ends from its last to its first
+            traces = self._traces(stack)  # first, so that it ends last: a collector that is away keeps nothing else waiting
             ledger = Ledger()
             witnesses: list[Witness] = [ledger] if settings.admin.is_on else []
             audit = None if settings.audit.folder is None else AuditLog(settings.audit.folder, metrics, settings.audit)
@@ -95,7 +89,7 @@ class Gateway:
             stack.push_async_callback(hosting.close)
             servicer = InferenceServicer(hosting, images, settings.limits)
             checks = health.HealthServicer()
-            server = self._server(metrics)
+            server = self._server(metrics, traces)
             stack.push_async_callback(server.stop, 0)  # when a port was refused as well
             server.add_generic_rpc_handlers((servicer.handler(),))
             add_HealthServicer_to_server(checks, server)
@@ -121,17 +115,29 @@ class Gateway:
             await server.stop(settings.drain_s)
         log.info("gateway_stopped")
 
+    def _traces(self, stack: AsyncExitStack) -> Sequence[grpc.aio.ServerInterceptor]:
+        """Return what traces queries, if that is asked for; ConfigError without its library."""
+        if not self._settings.telemetry.traces:
+            return ()
+        try:
+            from grpc_api.otel import open_traces
+        except ImportError:
+            raise ConfigError("traces need OpenTelemetry; pip install 'knockguard[otel]', or turn telemetry.traces off") from None
+        traces, end = open_traces()
+        stack.push_async_callback(asyncio.to_thread, end)
+        return (traces,)
+
     def _heed_signals(self, hosting: Hosting) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, hosting.reload_soon)
 
-    def _server(self, metrics: Metrics) -> grpc.aio.Server:
+    def _server(self, metrics: Metrics, traces: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
         n_bytes = self._settings.limits.max_message_mib << 20
         admission = Admission(self._settings.limits)
         return grpc.aio.server(
-            interceptors=(CountCalls(metrics), Statuses(), Authenticate(self._identity), admission),
+            interceptors=(CountCalls(metrics), *traces, Statuses(), Authenticate(self._identity), admission),
             maximum_concurrent_rpcs=admission.ceiling,
             options=[
                 ("grpc.max_receive_message_length", n_bytes),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from grpc_api.identity.base import TENANT
-from grpc_api.operator_settings import AdminSettings, AuditSettings
+from grpc_api.operator_settings import AdminSettings, AuditSettings, TelemetrySettings
 from grpc_api.section import File, Port, Section
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
@@ -148,6 +148,7 @@ class GatewaySettings(Section):
     limits: LimitSettings = LimitSettings()
     images: ImageSettings = ImageSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
     admin: AdminSettings = AdminSettings()
 

@@ -77,11 +77,25 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that the rows of one request spent waiting, in the model, and in the guard."""
+    """When one request's rows were queued, taken into a batch, through the model, and when the guard began and ended with them.
 
-    queue: float
-    inference: float
-    decide: float
+    On `perf_counter`'s clock, in seconds.
+    """
+
+    queued: float
+    taken: float
+    inferred: float
+    began: float
+    decided: float
+
+    @property
+    def stages(self) -> tuple[tuple[str, float, float], ...]:
+        """Each stage's name, beginning and end."""
+        return (
+            ("queue", self.queued, self.taken),
+            ("inference", self.taken, self.inferred),
+            ("decide", self.began, self.decided),
+        )
 
 
 class ModelMetrics:
@@ -142,8 +156,8 @@ class ModelMetrics:
         for score in decision.score.tolist():
             if isfinite(score):  # one that is not would stay in the histogram's sum for good; its row is counted as flagged
                 self._score.observe(score)
-        for stage in ("queue", "inference", "decide"):
-            self._stages[stage].observe(getattr(timing, stage))
+        for stage, began, ended in timing.stages:
+            self._stages[stage].observe(ended - began)
 
     def _say(self, gauge: Gauge, value: float, *labels: str) -> None:
         """Set a gauge, and remember it until this bundle goes. Equal edges come twice."""

@@ -50,6 +50,10 @@ def serve(
     ] = None,
     provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="json, one event a line, or text for people.")] = None,
+    traces: Annotated[
+        bool | None, typer.Option("--traces", help="Send OpenTelemetry spans; needs the extra otel.", show_default=False)
+    ] = None,
     audit_log: Annotated[Path | None, typer.Option(help="A folder; every decision becomes a line of JSON there.")] = None,
     admin_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the admin service, on loopback.")] = None,
     admin_keys: Annotated[Path | None, typer.Option(help="Who may use the admin port: lines of name:sha256-of-key.")] = None,
@@ -67,6 +71,7 @@ def serve(
         "anonymous": anonymous, "provider": provider, "threads": threads, "ready_file": ready_file,
         "upstream": upstream, "upstream_model": upstream_model, "upstream_output": upstream_output,
         "upstream_logits": upstream_logits, "upstream_ca": upstream_ca, "scores_from": scores_from,
+        "log_format": log_format, "traces": traces,
         "audit_log": audit_log, "admin_port": admin_port, "admin_keys": admin_keys, "admin_socket": admin_socket,
     }  # fmt: skip
     serve_bundle(given, options=option or [], config=config)

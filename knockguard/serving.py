@@ -13,6 +13,8 @@ _SETTINGS = {
     "api_keys": "clients.api_keys_file",
     "anonymous": "clients.anonymous",
     "rules": "rules_file",
+    "log_format": "telemetry.log_format",
+    "traces": "telemetry.traces",
     "audit_log": "audit.folder",
     "admin_port": "admin.port",
     "admin_keys": "admin.keys_file",

@@ -23,7 +23,7 @@ ROOMS = {
 }
 HEAVY = {"torch", "torchvision", "sklearn", "scipy", "onnx", "onnxscript", "pandas", "pyarrow", "matplotlib", "skimage"}
 # Rooms and files that a gateway machine never imports, though they stand in a serving room.
-NOT_SERVING = ("guard/fitting/", "guard/detectors/linear")
+NOT_SERVING = ("grpc_api/otel.py", "guard/fitting/", "guard/detectors/linear")
 MAX_LINES = 250
 HELP_S = 0.5
 

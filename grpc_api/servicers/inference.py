@@ -18,6 +18,7 @@ from grpc_api.inputs import checked_input, claimed_bytes, model_input
 from grpc_api.pipeline import Pipeline
 from grpc_api.settings import LimitSettings
 from grpc_api.stubs import knockguard_inference_pb2 as pb
+from grpc_api.tracing import TRACE
 from guard.bundle import InputSpec
 from guard.errors import InvalidInputError, NotLoadedError
 from guard.types import Floats
@@ -100,8 +101,12 @@ class InferenceServicer:
         for key, value in request.parameters.items():
             response.parameters[key].CopyFrom(value)
         encode_output(response, manifest.output, answers, raw=bool(request.raw_input_contents))
-        pipeline.metrics.stage("decode", decoded - began)
-        pipeline.metrics.stage("encode", perf_counter() - answered)
+        encoded = perf_counter()
+        trace = TRACE.get()
+        trace.about(manifest.name, manifest.version, n_rows=len(answers))
+        for stage, begun, ended in (("decode", began, decoded), ("encode", answered, encoded)):
+            pipeline.metrics.stage(stage, ended - begun)
+            trace.stage(stage, begun, ended)
         return response
 
     def handler(self) -> grpc.GenericRpcHandler:

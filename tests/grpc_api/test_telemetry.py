@@ -46,7 +46,7 @@ def test_score_that_is_no_number_is_flagged_and_left_out_of_the_sum(manifest: Ma
     registry, guard, metrics = bound(manifest)
     scores = np.array([[0.1], [np.nan], [np.inf], [0.9]], np.float32)
     decision = guard.decide(np.full((4, 3), 1 / 3, np.float32), scores)
-    metrics.answered(decision, Timing(0.0, 0.0, 0.0), tenant="anonymous")
+    metrics.answered(decision, Timing(0.0, 0.0, 0.0, 0.0, 0.0), tenant="anonymous")
     labels = {"model": "tiny", "version": "3", "detector": "linear"}
     assert registry.get_sample_value("knockguard_score_sum", labels) == pytest.approx(1.0)
     assert registry.get_sample_value("knockguard_score_count", labels) == 2
