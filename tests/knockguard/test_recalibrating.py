@@ -13,6 +13,10 @@ from tiny_bundle import tiny_manifest, tiny_model, write_tiny
 
 from guard.bundle import QUANTILES, load_bundle, write_bundle
 from guard.calibration import Threshold, calibrate
+from guard.decision_log import Decided, Origin
+from guard.guard import Guard
+from guard.policies.observe import Observe
+from guard.types import ApplyTo
 
 SCORES = np.random.default_rng(4).random(600).astype(np.float32)
 
@@ -78,6 +82,18 @@ def test_rows_of_others_do_not_count(tiny: Path, tmp_path: Path, knockguard: InP
     assert load_bundle(tmp_path / "new").manifest.detectors[0].threshold == calibrate(SCORES, target_fpr=0.05)
     passed = {f"of another {what}": 50 for what in ("tenant", "bundle", "model", "version")}
     assert json.loads(done.out)["passed_over"] == {**passed, "without a finite score": 2}
+
+
+def test_audit_log_of_a_gateway_is_read_as_it_is(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    manifest = load_bundle(tiny).manifest
+    guard = Guard(manifest, Observe(), apply_to=ApplyTo.FLAGGED)
+    decision = guard.decide(np.full((600, 3), 1 / 3, np.float32), SCORES[:, None])
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "decisions-1.jsonl").write_text(Decided(Origin.of(manifest), decision, "shop", "q1", 0.0).lines())
+    (tmp_path / "log" / "decisions-2.jsonl.part").write_text("{")  # still written to
+    done = knockguard("recalibrate", tiny, "--scores", tmp_path / "log", "-o", tmp_path / "new", "--tenant", "shop")
+    assert done.code == 0, done.err
+    assert load_bundle(tmp_path / "new").manifest.detectors[0].threshold == calibrate(SCORES, target_fpr=0.05)
 
 
 def test_numbers_do_for_names(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
