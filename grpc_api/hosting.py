@@ -80,6 +80,8 @@ class Hosting:
         """Load every bundle; ConfigError if two are the same model and version, BundleError for the first that is no good."""
         self._loader = loader
         self._metrics = metrics
+        for outcome in Outcome:
+            metrics.reloads.labels(outcome.value)  # from 0 on: Prometheus sees no increase in a counter that begins at 1
         self._modes: dict[str, Mode] = {}  # by model: what an operator said since the start, which a reload must not undo
         self._changing = asyncio.Lock()
         self._beside: set[asyncio.Task[Any]] = set()

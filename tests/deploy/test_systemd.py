@@ -63,6 +63,14 @@ def test_command_is_serve_with_options_that_exist() -> None:
     assert {word for word in words if word.startswith("--")} <= known
 
 
+def test_socket_lies_in_the_folder_that_systemd_makes_for_the_user_alone() -> None:
+    words = shlex.split(service()["ExecStart"])
+    socket = Path(words[words.index("--admin-socket") + 1])
+    assert socket.parent == Path("/run") / service()["RuntimeDirectory"]
+    assert service()["RuntimeDirectoryMode"] == service()["LogsDirectoryMode"] == "0700"
+    assert service()["ExecReload"] == "/bin/kill -HUP $MAINPID"
+
+
 def test_what_starting_again_cannot_mend_is_not_started_again() -> None:
     assert {int(code) for code in service()["RestartPreventExitStatus"].split()} == {USAGE, INPUT_REFUSED}
 

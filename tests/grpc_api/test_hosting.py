@@ -87,7 +87,7 @@ def test_recalibrated_bundle_takes_over_and_the_metrics_say_so(tmp_path: Path) -
         assert before != after
         assert gauges(registry, "knockguard_bundle_info") == {("tiny", "3", after): 1}
         assert gauges(registry, "knockguard_threshold") == {("tiny", "3", "linear"): 0.25}
-        assert gauges(registry, "knockguard_bundle_reloads_total") == {("unchanged",): 1, ("accepted",): 1}
+        assert gauges(registry, "knockguard_bundle_reloads_total") == {("unchanged",): 1, ("accepted",): 1, ("rejected",): 0}
         assert gauges(registry, "knockguard_score_count") == {("tiny", "3", "linear"): 1}  # edges are new, so counts begin anew
         await hosted.close()
 
@@ -147,7 +147,7 @@ def test_bad_bundle_is_rejected_and_the_old_one_answers_on(tmp_path: Path, spoil
         assert sentence in done.reason
         assert hosted.find("tiny") is live
         assert (await labels_of(hosted, 0.1)).shape == (1, 3)
-        assert gauges(registry, "knockguard_bundle_reloads_total") == {("rejected",): 1}
+        assert gauges(registry, "knockguard_bundle_reloads_total") == {("unchanged",): 0, ("accepted",): 0, ("rejected",): 1}
         assert gauges(registry, "knockguard_threshold")["tiny", "3", "linear"] == 0.5
         await hosted.close()
 
