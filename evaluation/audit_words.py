@@ -60,7 +60,7 @@ def headline(audit: Audit) -> str:
         else {
             "YES": "and this is content, not file format",
             "PARTLY": "part of it by content, part by file format",
-            "NO": "which file format alone explains: this protects from nobody who re-encodes",
+            "NO": "which file format alone may explain: nothing here shows that it protects from somebody who re-encodes",
         }[judged(worst, audit.detector)]
     )
     least = f" of the pool {worst.name}, the one it sees least" if len(pools) > 1 else f" of the pool {worst.name}"

