@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torchvision
@@ -156,6 +158,14 @@ def without_dense_layer(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def write_tables(folder: Path, good: list[dict[str, bytes]]) -> None:
+    """Write tables whose row 99 is broken, each in its own way, and an empty one."""
+    kind = pa.struct({"bytes": pa.binary()})
+    for name, cell in (("null", None), ("hollow", {"bytes": None}), ("cut", {"bytes": good[99]["bytes"][:-40]})):
+        pq.write_table(pa.table({"image": pa.array([*good[:99], cell, *good[100:]], kind)}), folder / f"{name}.parquet")
+    pq.write_table(pa.table({"image": pa.array([], kind)}), folder / "empty.parquet")
+
+
 @pytest.fixture(scope="session")
 def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Things to give that are wrong, in a folder that no command may change."""
@@ -167,6 +177,8 @@ def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dic
     save(discs(40, seed=5)[0], folder / "few")
     save(discs(60, seed=5, side=10)[0], folder / "thumbnails")
     (folder / "two.txt").write_text("cat\ndog\n")
+    good = [{"bytes": path.read_bytes()} for path in sorted(miniature.inside.iterdir())]
+    write_tables(folder, good)
     without_dense_layer(folder / "no_dense.onnx")
     return {"victim": miniature.onnx, "in": miniature.inside, "out": miniature.outside, "wrong": folder}
 
@@ -180,6 +192,10 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "in empty": (["{victim}", "--in", "{wrong}/empty", *OUT], 3, ["empty holds no image", ".jpg"]),
     "in gone": (["{victim}", "--in", "{wrong}/gone", *OUT], 3, ["gone is neither a folder of images nor a"]),
     "in unreadable": (["{victim}", "--in", "{wrong}/one_bad", *OUT], 3, ["one_bad/0007.png", "an image that can be read"]),
+    "in null": (["{victim}", "--in", "{wrong}/null.parquet", *OUT], 3, ["null.parquet row 99 holds no image bytes"]),
+    "in hollow": (["{victim}", "--in", "{wrong}/hollow.parquet", *OUT], 3, ["hollow.parquet row 99 holds no image bytes"]),
+    "in cut": (["{victim}", "--in", "{wrong}/cut.parquet", *OUT], 3, ["cut.parquet row 99 cannot be decoded"]),
+    "out empty": (["{victim}", *IN, "--out-pool", "{wrong}/empty.parquet"], 3, ["empty.parquet holds no image: it has 0 rows"]),
     "in few": (["{victim}", "--in", "{wrong}/few", *OUT], 3, ["few: ", "at least 50 are needed", "there are 40 in all"]),
     "out few": (["{victim}", *IN, "--out-pool", "{wrong}/few"], 3, ["few: ", "at least 50 are needed"]),
     "out small": (["{victim}", *IN, "--out-pool", "{wrong}/thumbnails"], 3, ["thumbnails", "at least"]),
