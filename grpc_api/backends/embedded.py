@@ -45,6 +45,10 @@ class Embedded(Backend):
             raise BackendError(f"the model did not answer a batch of shape {inputs.shape}") from error
         return probabilities, scores
 
+    def close(self) -> None:
+        """Free the model now: whoever held this backend is part of a cycle, and its collection may be hours away."""
+        del self._session
+
     def _warm_up(self, manifest: Manifest) -> None:
         """Answer two rows, so that a graph of fixed batch size or of other widths is found here and not by a client."""
         try:

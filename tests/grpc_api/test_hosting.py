@@ -1,6 +1,7 @@
 """Several bundles in one gateway, and new ones that take over while queries are answered."""
 
 import asyncio
+import gc
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from onnxruntime import InferenceSession
 from prometheus_client import CollectorRegistry
 from tiny_bundle import rows_of, tiny_manifest, tiny_model, write_tiny
 from tritonclient.utils import InferenceServerException
@@ -166,6 +168,32 @@ def test_query_that_began_with_the_old_bundle_ends_with_it(tmp_path: Path) -> No
         await hosted.close()
 
     asyncio.run(main())
+
+
+def test_model_that_was_replaced_is_freed_without_waiting_for_the_garbage_collector(tmp_path: Path) -> None:
+    def n_sessions() -> int:
+        return sum(isinstance(found, InferenceSession) for found in gc.get_objects())
+
+    async def main() -> None:
+        hosted, _ = hosting(write_tiny(tmp_path / "tiny"))
+        before = n_sessions()
+        for number in range(4, 7):
+            write_stricter(tmp_path / "tiny", 0.25, version=str(number))
+            await labels_of(hosted, 0.1)
+            assert [r.outcome for r in await hosted.reload()] == [Outcome.ACCEPTED]
+        for _ in range(200):
+            if n_sessions() == before:
+                break
+            await asyncio.sleep(0.01)
+        assert n_sessions() == before
+        await hosted.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 def test_mode_that_an_operator_set_outlives_a_reload(tmp_path: Path) -> None:
