@@ -6,7 +6,7 @@ so that a threshold can be calibrated anew from the scores of live traffic.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -74,12 +74,17 @@ class Decided:
 
     def lines(self) -> str:
         """Return one line a row, each ended. A float32 score is written in nine digits, which is all of it."""
+        origin = self.origin
         head = json.dumps(
             {
                 "time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "request": self.request,
                 "tenant": self.tenant,
-                **asdict(self.origin),
+                "model": origin.model,
+                "version": origin.version,
+                "bundle": origin.bundle,
+                "detector": origin.detector,
+                "threshold": origin.threshold,
             },
             separators=(",", ":"),
         )[:-1]
