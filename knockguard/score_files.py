@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from guard.bundle import Manifest
+from guard.decision_log import OPEN_SUFFIX, SUFFIX
 from guard.errors import InvalidInputError
 from guard.tables import read_records
 from guard.types import Floats, Ints
@@ -50,7 +51,10 @@ class Logged:
 
 
 def read_scores(source: Path, wanted: Wanted) -> Logged:
-    """Return the scores in a file, or in all .jsonl files of a folder; InvalidInputError if it cannot be read as such."""
+    """Return the scores in a file, or in all .jsonl files of a folder, also the one that a gateway is still writing to.
+
+    InvalidInputError if it cannot be read as such.
+    """
     logged = Logged()
     scores: dict[str, list[float]] = {}
     top: dict[str, list[int | None]] = {}
@@ -74,14 +78,15 @@ def read_scores(source: Path, wanted: Wanted) -> Logged:
 
 def _rows(source: Path) -> Iterator[tuple[str, Row]]:
     readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": read_records}
-    paths = sorted(source.glob("*.jsonl")) if source.is_dir() else [source]
+    paths = sorted(p for p in source.iterdir() if p.name.endswith((SUFFIX, OPEN_SUFFIX))) if source.is_dir() else [source]
     if not paths:
         raise InvalidInputError(f"{source} holds no .jsonl file")
     for path in paths:
-        if path.suffix not in readers:
+        kind = ".jsonl" if path.name.endswith(OPEN_SUFFIX) else path.suffix
+        if kind not in readers:
             raise InvalidInputError(f"{path} is none of {', '.join(readers)}; scores are read from these")
         try:
-            yield from readers[path.suffix](path)
+            yield from readers[kind](path)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InvalidInputError(f"{path} cannot be read ({error})") from None
 
@@ -90,6 +95,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8") as file:
         for n, line in enumerate(iter(lambda: file.readline(_MAX_LINE), ""), 1):
             where = f"{path} line {n}"
+            if path.suffix == ".part" and not line.endswith("\n") and len(line) < _MAX_LINE:
+                return  # the gateway is at it, or a crash cut it short
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:

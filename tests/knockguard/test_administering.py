@@ -1,5 +1,6 @@
 """`knockguard admin` against a real gateway: what it prints, what it changes, and its exit codes."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from miniature import InProcess
-from tiny_bundle import write_tiny
+from tiny_bundle import rows_of, write_tiny
 
+from grpc_api.client import GuardClient
 from knockguard.cli import app
 
 ADMIN = typer.main.get_command(app).commands["admin"]  # type: ignore[attr-defined]  # a group
@@ -27,6 +30,7 @@ def at(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a gateway's socket is, as the command takes it."""
     bundle, ready = write_tiny(folder / "tiny"), folder / "ready.json"
     ports = ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready), "--admin-socket", str(folder / "s")]
+    ports += ["--audit-log", str(folder / "audit")]
     process = subprocess.Popen([sys.executable, "-m", "knockguard", "serve", str(bundle), *ports], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
@@ -100,3 +104,26 @@ def test_mistake_has_its_sentence_and_its_code(
     assert (done.code, done.out) == (code, "")
     assert sentence in done.err
     assert "Traceback" not in done.err
+
+
+def test_log_of_live_queries_calibrates_the_bundle_that_takes_over(
+    at: tuple[str, str], folder: Path, knockguard: InProcess
+) -> None:
+    address = f"127.0.0.1:{json.loads((folder / 'ready.json').read_text())['port']}"
+    images = np.random.default_rng(0).uniform(0.1, 0.4, (600, 1, 1, 1)).astype(np.float32) * rows_of(1.0)
+
+    async def ask() -> None:
+        async with GuardClient(address) as client:
+            async for _ in client.ask("tiny", "image", np.split(images, 6)):
+                pass
+
+    asyncio.run(ask())
+    deadline = time.monotonic() + 10
+    while json.loads(knockguard("admin", "status", "--json", *at).out)["audit_written_rows"] != "600":
+        assert time.monotonic() < deadline
+    scores = ("--scores", folder / "audit")
+    assert knockguard("recalibrate", folder / "tiny", *scores, "--out", folder / "tiny", "--version", "4", "--force").code == 0
+    (outcome,) = json.loads(knockguard("admin", "reload", "--json", *at).out)["outcomes"]
+    assert (outcome["version"], outcome["outcome"]) == ("4", "accepted")
+    (bundle,) = json.loads(knockguard("admin", "bundles", "--json", *at).out)["bundles"]
+    assert 0.3 < bundle["threshold"] < 0.4 * 0.9 + 0.01  # the largest of their means, less what may lie above
