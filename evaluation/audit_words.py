@@ -104,7 +104,18 @@ def verdict(audit: Audit) -> list[str]:
         told.append(
             f"Customers are safe: no re-encoding is flagged at clearly more than twice the target of {audit.target_fpr:.0%}."
         )
-    return told
+    return told + _uneven(audit)
+
+
+def _uneven(audit: Audit) -> list[str]:
+    """Tell the classes of customers that bear more of the flags than they should, if there are any."""
+    borne = [(name, rate) for name, rate in audit.worst_in_classes if rate.low > _BENIGN_FACTOR * audit.target_fpr]
+    if not borne:
+        return []
+    names = ", ".join(f"{name} ({_rate(rate)})" for name, rate in borne)
+    return [
+        f"Customers' classes are not treated alike: clearly more than twice the target is flagged of {names}. Try --per-class."
+    ]
 
 
 def _near(pool: PoolAudit) -> list[str]:

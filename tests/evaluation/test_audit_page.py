@@ -70,8 +70,16 @@ def test_customers_are_hurt_only_where_it_is_sure() -> None:
     # 13.0 % of 400 has 10.06 % as its lower end, 12.75 % has 9.8: the line is at twice the target, 10 %.
     assert benign_hurt(audit(pool("birds", 300, 12), grey=52)) == ["grey"]
     assert benign_hurt(audit(pool("birds", 300, 12), grey=51)) == []
-    assert "Customers are hurt" in verdict(audit(pool("birds", 300, 12), grey=80))[-1]
+    assert any("Customers are hurt" in line for line in verdict(audit(pool("birds", 300, 12), grey=80)))
     assert "flagged too often" in headline(audit(pool("birds", 300, 12), grey=80))
+
+
+def test_classes_that_bear_more_than_twice_the_target_are_named_with_the_way_out() -> None:
+    told = verdict(audit(pool("birds", 300, 12)))[-1]
+    assert "cat (0.333 [0.245, 0.436] n=90)" in told
+    assert "--per-class" in told
+    even = replace(audit(pool("birds", 300, 12)), worst_in_classes=(("cat", Rate(9, 90)),))
+    assert "--per-class" not in verdict(even)[-1]
 
 
 def test_near_images_are_told_of_only_where_they_pass_more() -> None:
