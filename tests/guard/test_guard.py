@@ -1,5 +1,7 @@
 """Decisions: who is flagged, what they get, and that nothing else changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,27 @@ def test_apply_to_says_which_rows_change_and_flags_stay(manifest: Manifest, appl
     decision = guard(manifest, "label-only", apply_to).decide(PROBABILITIES, SCORES)
     assert decision.actions.count(Action.ALTER) == n_altered
     assert decision.flagged.tolist() == [True, False, True]
+
+
+def test_each_row_is_held_to_the_threshold_of_the_class_ranked_first(manifest: Manifest) -> None:
+    """As a guard of that class's threshold alone would decide it, in its flag and in an answer that hangs on the excess."""
+
+    def with_threshold(**changes: object) -> Guard:
+        first, second = manifest.detectors
+        changed = first.model_copy(update={"threshold": replace(first.threshold, **changes)})  # type: ignore[arg-type]
+        own = manifest.model_copy(update={"detectors": (changed, second)})
+        policy = POLICIES.get("adaptive-misinformation")(steepness=2.0)  # type: ignore[call-arg]
+        return Guard(own, policy, apply_to=ApplyTo.ALL, secret=SECRET)
+
+    scores = np.array([[0.4, 0.0], [0.4, 0.0], [0.4, 0.0]], np.float32)
+    values = (0.1, 0.6, 0.3)  # the rows are of classes 0, 1 and 2
+    decided = with_threshold(per_class=values).decide(PROBABILITIES, scores)
+    assert decided.flagged.tolist() == [True, False, True]
+    for row, value in enumerate(values):
+        alone = with_threshold(value=value).decide(PROBABILITIES, scores)
+        assert alone.flagged[row] == decided.flagged[row]
+        np.testing.assert_array_equal(alone.answers[row], decided.answers[row])
+    assert len({with_threshold(value=v).decide(PROBABILITIES, scores).answers.tobytes() for v in values}) == 3
 
 
 def test_observe_flags_and_alters_nothing(manifest: Manifest) -> None:

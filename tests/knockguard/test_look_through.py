@@ -52,6 +52,14 @@ def test_copies_of_an_image_count_once_and_stand_on_one_side(miniature: Miniatur
     assert len(keys(split["fit"]) | keys(split["calibration"]) | keys(split["test"])) == 300
 
 
+def test_copies_take_no_places_of_the_limit(miniature: Miniature, tmp_path: Path) -> None:
+    for i, path in enumerate(sorted(miniature.inside.iterdir())[:300]):
+        shutil.copy(path, tmp_path / path.name)
+        shutil.copy(path, tmp_path / f"copy{299 - i:04d}.png")
+    images = load(tmp_path, IN_SPLIT, Reading(200, 0))
+    assert len({key for found in images.values() for key in keys(found)}) == sum(map(len, images.values())) == 200
+
+
 def test_out_classes_stand_whole_on_one_side(miniature: Miniature) -> None:
     pool = look_through(miniature.outside, OUT_SPLIT, READING)
     assert pool.by_class
