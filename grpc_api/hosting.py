@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
@@ -133,19 +133,18 @@ class Hosting:
         """Reload all, beside whatever runs: what a signal asks for."""
         self._keep(asyncio.create_task(self.reload()))
 
-    async def set_mode(self, model: str, mode: Mode) -> list[Release]:
+    def set_mode(self, model: str, mode: Mode) -> list[Release]:
         """Answer a model's flagged queries otherwise from now on, in all of its versions, or raise ConfigError and change none.
 
-        It stands until the gateway ends, reloads included.
+        It stands until the gateway ends, reloads included, and waits for none that is under way.
         """
-        async with self._changing:
-            self.find(model)
-            chosen = [r for r in self._releases if r.manifest.name == model]
-            guards = [self._loader.guard(r.manifest, mode) for r in chosen]
-            for release, guard in zip(chosen, guards, strict=True):
-                release.pipeline.guard = guard
-            self._modes[model] = mode
-            return chosen
+        self.find(model)
+        chosen = [r for r in self._releases if r.manifest.name == model]
+        guards = [self._loader.guard(r.manifest, mode) for r in chosen]
+        for release, guard in zip(chosen, guards, strict=True):
+            release.pipeline.guard = guard
+        self._modes[model] = mode
+        return chosen
 
     async def close(self) -> None:
         """Finish what is queued, everywhere, and a reload that is under way."""
@@ -180,8 +179,14 @@ class Hosting:
                 raise BundleError(
                     f"version {bundle.manifest.version} of model {bundle.manifest.name!r} is live from {other.source}"
                 )
-        mode = self._modes.get(bundle.manifest.name, self._loader.mode)
-        return await asyncio.to_thread(self._loader.open, bundle, mode)
+        mode = self._mode(bundle.manifest)
+        loaded = await asyncio.to_thread(self._loader.open, bundle, mode)
+        if (now := self._mode(bundle.manifest)) != mode:  # an operator did not wait for us
+            loaded = replace(loaded, guard=self._loader.guard(bundle.manifest, now))
+        return loaded
+
+    def _mode(self, manifest: Manifest) -> Mode:
+        return self._modes.get(manifest.name, self._loader.mode)
 
     def _keep(self, task: "asyncio.Task[Any]") -> None:
         """The loop itself forgets tasks that nobody holds."""

@@ -50,7 +50,7 @@ class AdminServicer:
         if not request.policy:
             raise InvalidInputError("no policy was named; give one of those that `knockguard list` shows")
         mode = Mode(request.policy, dict(request.options), _apply_to(request.apply_to or ApplyTo.FLAGGED.value))
-        return pb.SetPolicyResponse(bundles=map(_bundle, await self._hosting.set_mode(request.model, mode)))
+        return pb.SetPolicyResponse(bundles=map(_bundle, self._hosting.set_mode(request.model, mode)))
 
     async def Reload(self, request: pb.ReloadRequest, _context: object) -> pb.ReloadResponse:
         response = pb.ReloadResponse()

@@ -21,10 +21,10 @@ from tritonclient.utils import InferenceServerException
 
 from grpc_api.client import GuardClient
 from grpc_api.hosting import Hosting, Outcome
-from grpc_api.loading import Loader, Mode
+from grpc_api.loading import Loaded, Loader, Mode
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
-from guard.bundle import write_bundle
+from guard.bundle import Bundle, write_bundle
 from guard.errors import ConfigError, ModelNotFoundError
 from guard.types import ApplyTo
 
@@ -199,10 +199,36 @@ def test_model_that_was_replaced_is_freed_without_waiting_for_the_garbage_collec
 def test_mode_that_an_operator_set_outlives_a_reload(tmp_path: Path) -> None:
     async def main() -> None:
         hosted, _ = hosting(write_tiny(tmp_path / "tiny"), policy="label-only")
-        await hosted.set_mode("tiny", Mode("observe"))
+        hosted.set_mode("tiny", Mode("observe"))
         assert (await labels_of(hosted, 0.9)).max() < 1
         write_stricter(tmp_path / "tiny", 0.25)
         await hosted.reload()
+        assert (await labels_of(hosted, 0.9)).max() < 1
+        await hosted.close()
+
+    asyncio.run(main())
+
+
+class Slow(Loader):
+    """A loader of large models."""
+
+    def open(self, bundle: Bundle, mode: Mode) -> Loaded:
+        time.sleep(0.3)
+        return super().open(bundle, mode)
+
+
+def test_mode_is_set_at_once_while_a_bundle_is_loaded_and_stands_on_that_bundle_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        source, metrics = write_tiny(tmp_path / "tiny"), Metrics(CollectorRegistry())
+        settings = GatewaySettings.of({"bundles": [source], "policy": "label-only"})
+        hosted = Hosting([source], Slow(settings, metrics), metrics)
+        write_stricter(source, 0.25)
+        reload = asyncio.create_task(hosted.reload())
+        await asyncio.sleep(0.1)
+        hosted.set_mode("tiny", Mode("observe"))
+        assert not reload.done()
+        assert (await labels_of(hosted, 0.9)).max() < 1
+        assert [r.outcome for r in await reload] == [Outcome.ACCEPTED]
         assert (await labels_of(hosted, 0.9)).max() < 1
         await hosted.close()
 
@@ -213,9 +239,9 @@ def test_mode_that_does_not_fit_changes_no_version(tmp_path: Path) -> None:
     async def main() -> None:
         hosted, _ = hosting(write_tiny(tmp_path / "tiny"), policy="label-only")
         with pytest.raises(ConfigError, match="needs a secret"):
-            await hosted.set_mode("tiny", Mode("shuffle", apply_to=ApplyTo.ALL))
+            hosted.set_mode("tiny", Mode("shuffle", apply_to=ApplyTo.ALL))
         with pytest.raises(ModelNotFoundError):
-            await hosted.set_mode("none", Mode("observe"))
+            hosted.set_mode("none", Mode("observe"))
         assert hosted.find("tiny").pipeline.guard.policy.name == "label-only"
         await hosted.close()
 
