@@ -140,7 +140,7 @@ def _has_classes(audit: Audit) -> bool:
 
 
 def _all(shown: Shown) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    return np.concatenate([np.empty(0, np.float32), *shown.outside.values()])
+    return np.concatenate([np.empty(0, np.float32), *shown.outside])
 
 
 def _rate(found: Rate) -> str:

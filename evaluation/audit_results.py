@@ -53,9 +53,9 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the page shows beside the figures: scores less their threshold, matched, by pool, and pictures of the errors."""
+    """What the page shows beside the figures: scores less their threshold, matched, a pool each, and pictures of the errors."""
 
     inside: Floats
-    outside: dict[str, Floats]
+    outside: tuple[Floats, ...]
     missed: tuple[Example, ...]  # out images that pass, the lowest scores first
     hurt: tuple[Example, ...]  # in images that are flagged, the highest scores first

@@ -52,10 +52,10 @@ def audit_files(options: AuditOptions, *, as_json: bool) -> None:
     """Audit a bundle, write audit.json, audit.md and audit.html, print the table and the verdict."""
     if (options.out / RESULT).exists() and not options.force:
         raise ConfigError(f"{options.out / RESULT} exists; give another --out, or --force to replace it")
-    auditor = _Auditor(load_bundle(options.bundle), options)
+    bundle = load_bundle(options.bundle)
     stages = Stages(n_stages=2 + len(options.pools))
     with stages.stage("reading in images") as progress:
-        auditor.read(progress)
+        auditor = _Auditor(bundle, options, progress)
     pools = []
     for source in options.pools:
         with stages.stage(f"measuring on {source.name}") as progress:
@@ -77,17 +77,15 @@ def audit_files(options: AuditOptions, *, as_json: bool) -> None:
 class _Auditor:
     """The in images, read once, and what was found on the way that the page shows."""
 
-    def __init__(self, bundle: Bundle, options: AuditOptions) -> None:
+    def __init__(self, bundle: Bundle, options: AuditOptions, progress: Reporter) -> None:
+        """Read the in images; InvalidInputError if there are too few."""
         self._bundle, self._options = bundle, options
         self._score = Scorer(bundle)
         self._size = image_size(bundle.manifest.input)
         self._detector = bundle.manifest.detector
-        self._outside: dict[str, Floats] = {}
+        self._outside: list[Floats] = []
         self._missed: list[tuple[float, Example]] = []
-
-    def read(self, progress: Reporter) -> None:
-        """Read the in images; InvalidInputError if there are too few."""
-        self._inside = _look(self._options.inside, self._options)
+        self._inside = _look(options.inside, options)
         self._plain = resized(self._inside, self._size, progress=progress)[_ALL]
         self._in_plain = self._score(self._plain)
         self._in_matched = self._in_plain.excess[self._detector]
@@ -106,7 +104,7 @@ class _Auditor:
         low = {"target_fpr": self._bundle.manifest.detectors[0].threshold.target_fpr, "seed": seed}
         excess = out_scored.excess[self._detector]
         self._in_matched = in_scored.excess[self._detector]
-        self._outside[path.name] = excess
+        self._outside.append(excess)
         self._miss(outside[_ALL], excess, source.labels[_ALL], path.name)
         return PoolAudit(
             name=path.name,
@@ -142,7 +140,7 @@ class _Auditor:
             created=created,
         )
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
-        return found, Shown(self._in_matched, self._outside, missed, self._hurt())
+        return found, Shown(self._in_matched, tuple(self._outside), missed, self._hurt())
 
     def _measures(self, inside: Scored, outside: Scored) -> dict[str, Measure]:
         seed = self._options.seed

@@ -41,7 +41,7 @@ def audit(*pools: PoolAudit, grey: int = 12) -> Audit:
 
 RNG = np.random.default_rng(0)
 PICTURE = Example(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8), "<script>alert(1)</script>", attack=True, flagged=False)
-SHOWN = Shown(RNG.normal(size=400).astype(np.float32), {"birds": RNG.normal(size=400).astype(np.float32)}, (PICTURE,), (PICTURE,))
+SHOWN = Shown(RNG.normal(size=400).astype(np.float32), (RNG.normal(size=400).astype(np.float32),), (PICTURE,), (PICTURE,))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_page_shows_everything_in_one_file_and_escapes_what_comes_from_outside()
 
 def test_page_leaves_out_what_there_is_not() -> None:
     bare = replace(pool("birds", 300, 12), distances=(), worst_classes=())
-    text = page(audit(bare), Shown(SHOWN.inside, {}, (), ()))
+    text = page(audit(bare), Shown(SHOWN.inside, (), (), ()))
     for title in ("Near and far", "The classes that are seen least", "Where it errs"):
         assert title not in text
     assert "A synthetic pool is" not in text
