@@ -85,7 +85,7 @@ def watching(folder: Path, prometheus: Path) -> Iterator[Watched]:
     """Run both in processes of their own, for as long as the block runs."""
     bundle, keys = write_tiny(folder / "bundle"), folder / "keys"
     keys.write_text("".join(f"{tenant}:{sha256(key.encode()).hexdigest()}\n" for tenant, key in KEYS.items()))
-    arguments = ["--policy", "label-only", "--api-keys", str(keys)]
+    arguments = ["--policy", "label-only", "--api-keys", str(keys), "--audit-log", str(folder / "audit")]
     with gateway(bundle, log=folder / "gateway.log", arguments=arguments) as served:
         with socket.create_server(("127.0.0.1", 0)) as free:
             web = f"127.0.0.1:{free.getsockname()[1]}"
