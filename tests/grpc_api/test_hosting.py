@@ -6,15 +6,15 @@ import json
 import shutil
 import signal
 import time
+import weakref
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from onnxruntime import InferenceSession
 from prometheus_client import CollectorRegistry
 from tiny_bundle import rows_of, tiny_manifest, tiny_model, write_tiny
 from tritonclient.utils import InferenceServerException
@@ -171,24 +171,30 @@ def test_query_that_began_with_the_old_bundle_ends_with_it(tmp_path: Path) -> No
 
 
 def test_model_that_was_replaced_is_freed_without_waiting_for_the_garbage_collector(tmp_path: Path) -> None:
-    def n_sessions() -> int:
-        return sum(isinstance(found, InferenceSession) for found in gc.get_objects())
+    class Seeing(Loader):
+        """A loader that knows which models it opened, and keeps none of them."""
+
+        sessions: ClassVar[list[weakref.ref[Any]]] = []
+
+        def open(self, bundle: Bundle, mode: Mode) -> Loaded:
+            loaded = super().open(bundle, mode)
+            self.sessions.append(weakref.ref(vars(loaded.backend)["_session"]))
+            return loaded
 
     async def main() -> None:
-        hosted, _ = hosting(write_tiny(tmp_path / "tiny"))
-        before = n_sessions()
+        source, metrics = write_tiny(tmp_path / "tiny"), Metrics(CollectorRegistry())
+        hosted = Hosting([source], Seeing(GatewaySettings.of({"bundles": [source]}), metrics), metrics)
         for number in range(4, 7):
-            write_stricter(tmp_path / "tiny", 0.25, version=str(number))
+            write_stricter(source, 0.25, version=str(number))
             await labels_of(hosted, 0.1)
             assert [r.outcome for r in await hosted.reload()] == [Outcome.ACCEPTED]
-        for _ in range(200):
-            if n_sessions() == before:
+        for _ in range(500):
+            if not any(session() for session in Seeing.sessions[:-1]):
                 break
             await asyncio.sleep(0.01)
-        assert n_sessions() == before
+        assert [session() is not None for session in Seeing.sessions] == [False, False, False, True]
         await hosted.close()
 
-    gc.collect()
     gc.disable()
     try:
         asyncio.run(main())
