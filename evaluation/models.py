@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from evaluation.networks import Layered, Lite0
 from guard.errors import ConfigError
 from guard.registry import nearest
 
@@ -71,13 +72,22 @@ def _cnn(*widths: int) -> Architecture:
     )
 
 
-def _resnet(name: str) -> Architecture:
+def _torchvision(name: str, stages: Sequence[str]) -> Architecture:
     def make(n_classes: int) -> nn.Module:
         from torchvision import models  # type: ignore[import-untyped]  # takes a second to import, and the demo has no use for it
 
         return nn.Sequential(Normalise(), models.get_model(name, weights=None, num_classes=n_classes))
 
-    return Architecture(make, {f"stage{i}": f"1.layer{i}" for i in range(1, 5)})
+    return Architecture(make, {f"stage{i}": f"1.{path}" for i, path in enumerate(stages, start=1)})
+
+
+def _resnet(name: str) -> Architecture:
+    return _torchvision(name, [f"layer{i}" for i in range(1, 5)])
+
+
+def _layered(groups: Sequence[Sequence[int]], hidden: int) -> Architecture:
+    stages = {f"stage{i}": f"1.groups.{i - 1}" for i in range(1, len(groups) + 1)}
+    return Architecture(lambda n_classes: nn.Sequential(Normalise(), Layered(groups, hidden, n_classes)), stages)
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -85,6 +95,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "cnn-wide": _cnn(32, 64, 96),
     "resnet18": _resnet("resnet18"),
     "resnet34": _resnet("resnet34"),
+    "vgg16": _torchvision("vgg16", [f"features.{i}" for i in (3, 8, 15, 22, 29)]),  # the ReLU before each pooling
+    "efficientnet-lite0": Architecture(
+        lambda n_classes: nn.Sequential(Normalise(), Lite0(n_classes)),
+        {f"stage{i}": f"1.groups.{group}" for i, group in enumerate((0, 1, 2, 4, 6), start=1)},
+    ),
+    "gtsrb-5l": _layered([[32], [64], [128]], hidden=256),
+    "cifar10-9l": _layered([[64, 64], [128, 128], [256, 256, 256]], hidden=512),
 }
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2] / "experiments"
 FILES = sorted(ROOT.rglob("*.toml"))
 SHARED = ("base", "detection")
 WHOLE = [p for p in FILES if p.stem not in SHARED]
-# Networks and detectors that may be registered from outside the package; without them `check_names` refuses the file.
-OPTIONAL = ("'efficientnet-lite0'", "'vgg16'", "'gtsrb-5l'", "'cifar10-9l'", "'frozen-lr'", "'scratch'", "'odin'")
+# Detectors that may be registered from outside the package; without them `check_names` refuses the file.
+OPTIONAL = ("'frozen-lr'", "'scratch'", "'odin'")
 
 NETWORK = {"architecture": "cnn-small", "training": {"epochs": 1}}
 SMALL = {
