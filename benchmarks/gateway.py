@@ -1,123 +1,77 @@
-"""The gateway against bare ONNX Runtime in process, with the same bundle, in one run.
+"""What serving costs: the gateway against bare ONNX Runtime in process, with the same bundle, in one run.
 
-    python benchmarks/gateway.py [BUNDLE] [--rows 1 32] [--concurrency 1 16]
+    python benchmarks/gateway.py [BUNDLE] [--out TABLE.md]
 
-Without a bundle it makes up two victims, which needs the `protect` extra: one that computes next to nothing, where the ratio is
-the price of the wire, and a convolutional one of 128 pixels, where the model's own time counts.
-The gateway is a process of its own; the client is our own, over gRPC on loopback, with uint8 pixels. Bare ONNX Runtime runs the
-same batches of float32 in this process. Both share the machine's cores with the client.
+Without a bundle, three victims: one that computes next to nothing, where the ratio is the price of the wire; a convolutional
+one of 128 pixels; and a ResNet-34 of 224 pixels with the demo's heads, where the model's time counts. The gateway is a
+process of its own and is sent uint8 pixels over loopback. Bare ONNX Runtime runs float32 in this process, with its own
+defaults: batches of the request's rows against one request at a time, and against many requests at a time whichever batch is
+fastest. Both share the machine's cores with the client.
 """
 
-import argparse
-import asyncio
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from ratios import compare
+from load import Load
+from ratios import Table, arguments, compare, here
+from victims import bundles, made_up
 
-from grpc_api.client import GuardClient
-from guard.bundle import QUANTILES, DetectorSpec, InputSpec, Manifest, Provenance, load_bundle, write_bundle
-from guard.calibration import Threshold
+from guard.bundle import load_bundle
 from guard.preprocess import image_size, to_inputs
 from guard.quiet_runtime import ort
 from knockguard.gateway_process import gateway
 
-SECONDS = 1.0
-N_CLASSES = 10
+BATCHES = (1, 4, 8, 16, 32)  # the gateway's own largest is 32
 
 
 def main() -> None:
-    """Print one row a case: requests a second of both, and gateway / bare."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("bundle", type=Path, nargs="?", help="a bundle's folder; two made-up victims without it")
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--repetitions", type=int, default=5)
+    """Print one row a case: rows a second of both, and gateway / bare."""
+    parser = arguments(__doc__)
+    parser.add_argument("bundle", type=Path, nargs="?", help="a bundle's folder; three victims of our own without it")
     given = parser.parse_args()
-    if given.bundle is not None:
-        measure(given.bundle, given)
-        return
-    for size, widths in ((32, (8,)), (128, (64, 128, 256))):
-        print(f"made-up victim, {size} pixels, channels {widths}")
-        with TemporaryDirectory() as folder:
-            measure(made_up(Path(folder) / "bundle", size, widths), given)
+    columns = ("model", "rows", "at once", "gateway, rows/s", "bare, rows/s", "bare batch", "gateway / bare", "by CPU")
+    table = Table("The gateway against bare ONNX Runtime", columns, given.out)
+    with TemporaryDirectory() as folder:
+        if given.bundle is not None:
+            cases = {given.bundle.name: (given.bundle, ((1, 1), (1, 16), (32, 1), (32, 16)))}
+        else:
+            cases = {
+                "next to nothing, 32 px": (made_up(Path(folder), 32), ((1, 1), (1, 16), (32, 1), (32, 16))),
+                "CNN, 128 px": (made_up(Path(folder), 128, (32, 64, 128)), ((1, 1), (1, 16), (32, 1), (32, 16))),
+                "ResNet-34, 224 px": (bundles("resnet34", 224, Path(folder))[1], ((1, 1), (1, 16))),
+            }
+        for name, (bundle, shapes) in cases.items():
+            with gateway(bundle, log=Path(folder) / "log") as running:
+                for rows, window in shapes:
+                    measure(table, name, bundle, (running.address, running.process.pid), rows=rows, window=window, given=given)
+    table.write()
 
 
-def measure(folder: Path, given: argparse.Namespace) -> None:
-    """Serve one bundle and print its rows of the table."""
+def measure(table: Table, name: str, folder: Path, server: tuple[str, int], *, rows: int, window: int, given) -> None:  # noqa: ANN001, PLR0913
+    """Measure one case and print its row."""
     bundle = load_bundle(folder)
-    spec, name = bundle.manifest.input, bundle.manifest.name
+    spec = bundle.manifest.input
+    pixels = np.random.default_rng(0).integers(0, 256, (max(rows, *BATCHES), *image_size(spec), 3), dtype=np.uint8)
+    inputs = to_inputs(pixels, spec)
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    bare = ort.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
-    print(f"{'rows':>5}{'concurrency':>13}{'gateway, req/s':>16}{'bare, req/s':>14}  gateway / bare")
-    with TemporaryDirectory() as logs, gateway(folder, log=Path(logs) / "log") as running:
-        for rows in given.rows:
-            pixels = np.random.default_rng(0).integers(0, 256, (rows, *image_size(spec), 3), dtype=np.uint8)
-            inputs = to_inputs(pixels, spec)
-            for concurrency in given.concurrency:
-                n = max(concurrency, int(SECONDS * 2000 / (1 + rows / 8)))
+    session = ort.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
 
-                def served(n: int = n, pixels: np.ndarray = pixels, window: int = concurrency) -> int:
-                    return asyncio.run(ask(running.address, name, spec.name, pixels, n, window))
+    def bare(batch: int) -> Callable[[int], int]:
+        def run(n: int) -> int:
+            for _ in range(n):
+                session.run(["probabilities"], {spec.name: inputs[:batch]})
+            return n * batch
 
-                def direct(n: int = n, inputs: np.ndarray = inputs) -> int:
-                    for _ in range(n):
-                        bare.run(["probabilities"], {spec.name: inputs})
-                    return n
+        return run
 
-                ratio = compare(served, direct, repetitions=given.repetitions)
-                print(f"{rows:>5}{concurrency:>13}{ratio.rate:>16.0f}{ratio.peer:>14.0f}  {ratio}", flush=True)
-
-
-async def ask(address: str, model: str, input_name: str, pixels: np.ndarray, n: int, window: int) -> int:  # noqa: PLR0913, PLR0917
-    """Send the same request n times, `window` at once; return n."""
-    async with GuardClient(address) as client:
-        return sum([1 async for _ in client.ask(model, input_name, (pixels for _ in range(n)), window=window)])
-
-
-def made_up(folder: Path, size: int, widths: Sequence[int]) -> Path:
-    """Write a bundle of a small convolutional network with weights of a fixed seed, and return its folder."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    rng = np.random.default_rng(0)
-    node, info = helper.make_node, helper.make_tensor_value_info
-    nodes, constants, tensor, channels = [], [], "image", 3
-    for i, width in enumerate(widths):
-        weight = rng.standard_normal((width, channels, 3, 3), np.float32) / np.float32(3 * channels**0.5)
-        constants.append(numpy_helper.from_array(weight, f"w{i}"))
-        nodes.append(node("Conv", [tensor, f"w{i}"], [f"c{i}"], strides=[2, 2], pads=[1, 1, 1, 1]))
-        nodes.append(node("Relu", [f"c{i}"], [f"r{i}"]))
-        tensor, channels = f"r{i}", width
-    for head, n in (("classify", N_CLASSES), ("detect", 1)):
-        constants.append(numpy_helper.from_array(rng.standard_normal((channels, n), np.float32), head))
-    nodes += [node("GlobalAveragePool", [tensor], ["pooled"]), node("Flatten", ["pooled"], ["features"])]
-    nodes += [node("MatMul", ["features", "classify"], ["logits"]), node("Softmax", ["logits"], ["probabilities"], axis=1)]
-    nodes += [node("MatMul", ["features", "detect"], ["scores"])]
-    inputs = [info("image", TensorProto.FLOAT, ["n", 3, size, size])]
-    outputs = [info(output, TensorProto.FLOAT, ["n", n]) for output, n in (("probabilities", N_CLASSES), ("scores", 1))]
-    graph = helper.make_graph(nodes, "victim", inputs, outputs, constants)
-    model = onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    threshold = Threshold(value=0.0, target_fpr=0.05, confidence=0.99, n=500, expected_fpr=0.03)
-    manifest = Manifest(
-        format_version=1,
-        name="victim",
-        version="1",
-        model="model.onnx",
-        sha256=sha256(model).hexdigest(),
-        input=InputSpec(name="image", shape=(3, size, size), layout="NCHW", scale=1 / 255),
-        output="probabilities",
-        labels=tuple(f"class-{i}" for i in range(N_CLASSES)),
-        detectors=(DetectorSpec(name="linear", threshold=threshold, quantiles=QUANTILES),),
-        detector="linear",
-        provenance=Provenance(created="2026-01-01T00:00:00+00:00", victim_sha256="0" * 64, images={}, versions={}, stages={}),
-    )
-    write_bundle(folder, manifest=manifest, model=model)
-    return folder
+    batch = rows if window == 1 else max(BATCHES, key=lambda b: here(bare(b), seconds=given.seconds / 5).measure()[0])
+    load = Load.of(server, pixels[:rows], model=bundle.manifest.name, name=spec.name)
+    ways = load.way(given.seconds, window=window), here(bare(batch), seconds=given.seconds)
+    ratio, cpu = compare(*ways, repetitions=given.repetitions)
+    table.row(name, rows, window, ratio.rate, ratio.peer, batch, ratio, cpu)
 
 
 if __name__ == "__main__":

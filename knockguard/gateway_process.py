@@ -53,15 +53,20 @@ class RunningGateway:
 
 @contextmanager
 def gateway(
-    *bundles: Path, log: Path, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    *bundles: Path,
+    log: Path,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "knockguard"),
 ) -> Iterator[RunningGateway]:
     """Serve bundles on free ports until the block ends; BackendError if it does not come up, with what it said last.
 
+    `program` is what Python runs: another takes the same words as `knockguard`.
     The process ends with the block, whatever ends the block: first asked, then killed.
     """
     with TemporaryDirectory(prefix="knockguard-") as folder, log.open("wb") as output:
         ready = Path(folder) / "ready.json"
-        command = [sys.executable, "-m", "knockguard", "serve", *map(str, bundles), "--port", "0", "--metrics-port", "0"]
+        command = [sys.executable, *program, "serve", *map(str, bundles), "--port", "0", "--metrics-port", "0"]
         process = subprocess.Popen(
             [*command, "--ready-file", str(ready), *arguments],
             stdin=subprocess.DEVNULL,
