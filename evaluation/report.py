@@ -11,8 +11,9 @@ from evaluation.artefacts import Artefacts, Example
 from evaluation.page import caution, document, items, note, plot, section, strip, table, tile_row
 from evaluation.report_paper import beside, differences
 from evaluation.report_plots import budget_plot, recovery_plot, score_plot
-from evaluation.report_table import COLUMNS, policy_rows
-from evaluation.report_text import cautions, count, findings, headline, rate, ratio, share_of
+from evaluation.report_table import COLUMNS, DETECTOR_COLUMNS, detector_rows, policy_rows
+from evaluation.report_text import cautions, count, findings, headline, ratio, share_of
+from evaluation.report_tradeoffs import frontier_plot, roc_plot
 from evaluation.results import UNDEFENDED, DetectorResult, Results
 from guard.whole import write_whole
 
@@ -27,12 +28,19 @@ def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> N
 
 def page(results: Results, artefacts: Artefacts | None) -> str:
     """Return the page as HTML text."""
-    budget, doubts = budget_plot(results), cautions(results)
+    budget, traded, doubts = budget_plot(results), frontier_plot(results), cautions(results)
+    curve = roc_plot(artefacts) if artefacts else None
     sections = [
         caution(doubts),
         section("Recovery by policy", plot(recovery_plot(results)) + _policies(results)),
         section("What it means", items(findings(results))),
-        section("Who is flagged", (plot(score_plot(artefacts)) if artefacts else "") + _detectors(results.detector, results))
+        section("Harm against utility", plot(traded) + note(_TRADED)) if traded else "",
+        section(
+            "Who is flagged",
+            (plot(score_plot(artefacts)) if artefacts else "")
+            + (plot(curve) if curve else "")
+            + _detectors(results.detector, results),
+        )
         if results.detector
         else "",
         section("What the copier buys with more queries", plot(budget)) if budget else "",
@@ -47,6 +55,7 @@ def page(results: Results, artefacts: Artefacts | None) -> str:
     )
 
 
+_TRADED = "The line joins the policies that no other beats on both sides; the dashed one is a copy that learned nothing."
 LIMITS = (
     "A copier who has the victim's own kind of image looks like a customer to any detector of single queries, and is answered.",
     "One client was one copier. Spread over many clients, per-client evidence sees less of each; the figures here use none.",
@@ -86,20 +95,12 @@ def _policies(results: Results) -> str:
 
 
 def _detectors(detector: DetectorResult, results: Results) -> str:
-    def row(d: DetectorResult, name: str) -> tuple[str, ...]:
-        auroc = f"{d.auroc:.3f}" if d.auroc is not None else "-"
-        return (name, rate(d.tpr, d.tpr_interval, d.n_out), rate(d.fpr, d.fpr_interval, d.n_in), auroc)
-
-    rows = [row(detector, f"{detector.name} (decides)"), *(row(d, d.name) for d in results.other_detectors)]
-    if results.baseline is not None:
-        rows.append(row(results.baseline, results.baseline.name))
-    head = ("detector", "out flagged, TPR (95 %)", "in flagged, FPR (95 %)", "AUROC")
     calibrated = f" from {count(detector.n_calibration)} calibration images" if detector.n_calibration is not None else ""
     text = (
         f"Thresholds{calibrated} for a false-positive rate of at most {100 * detector.target_fpr:g} %. The last row knows "
         "sharpness, noise and compression and nothing of content: a detector is worth its margin over it."
     )
-    return table(head, rows) + note(text)
+    return table(DETECTOR_COLUMNS, detector_rows(results)) + note(text)
 
 
 def _examples(examples: Sequence[Example]) -> str:

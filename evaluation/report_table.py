@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from evaluation.report_text import count, ratio, share_of
-from evaluation.results import Results
+from evaluation.report_text import count, rate, ratio, share_of
+from evaluation.results import DetectorResult, Results
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 TERMINAL_COLUMNS = ("policy", "copy", "recov.", "net", "fidel.", "flagged", "false +", "benign")
 COLUMNS = ("policy", "copy's accuracy", "recovery", "net", "fidelity", "attack flagged", "benign flagged", "benign accuracy")
+DETECTOR_COLUMNS = ("detector", "out flagged, TPR (95 %)", "in flagged, FPR (95 %)", "AUROC")
 
 
 def policy_rows(results: Results) -> list[tuple[str, ...]]:
@@ -27,6 +28,19 @@ def policy_rows(results: Results) -> list[tuple[str, ...]]:
         )
         for p in results.policies
     ]
+
+
+def detector_rows(results: Results) -> list[tuple[str, ...]]:
+    """Return the cells of each detector, the deciding one first and the low-level baseline last; none without a detector."""
+
+    def row(d: DetectorResult, name: str) -> tuple[str, ...]:
+        auroc = f"{d.auroc:.3f}" if d.auroc is not None else "-"
+        return (name, rate(d.tpr, d.tpr_interval, d.n_out), rate(d.fpr, d.fpr_interval, d.n_in), auroc)
+
+    if results.detector is None:
+        return []
+    rows = [row(results.detector, f"{results.detector.name} (decides)"), *(row(d, d.name) for d in results.other_detectors)]
+    return rows if results.baseline is None else [*rows, row(results.baseline, results.baseline.name)]
 
 
 def results_table(results: Results) -> "Table":

@@ -152,7 +152,8 @@ def test_report_writes_the_page_again(named: str, results: Path, knockguard: InP
     assert "0.75x" in done.out
     assert "0.75x" in page.read_text()
     assert str(page) in done.err
-    assert listing(results) == {"results.json", "report.html"}
+    assert "0.75x" in (results / "report.md").read_text()
+    assert listing(results) == {"results.json", "report.html", "report.md"}
 
 
 def test_report_goes_where_it_is_sent(results: Path, tmp_path: Path, knockguard: InProcess) -> None:
