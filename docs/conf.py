@@ -8,7 +8,7 @@ version = release = version_of("knockguard")
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["generated/*"]  # included by the pages that show them
+exclude_patterns = ["generated/*", "performance/*"]  # included by the pages that show them
 html_theme = "furo"
 html_title = f"knockguard {version}"
 html_copy_source = False
