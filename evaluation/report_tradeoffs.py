@@ -32,11 +32,14 @@ def frontier_plot(results: Results) -> str | None:
     with canvas(7.2, 3.2) as (figure, axes):
         axes.plot([p.benign_accuracy or 0.0 for p in best], [p.recovery for p in best], color=SAFE, linewidth=1.4, zorder=1)
         names = {p.policy for p in best}
-        for accuracy, recovered, name in points:
+        for i, (accuracy, recovered, name) in enumerate(sorted(points)):
             axes.scatter(accuracy, recovered, color=SAFE if name in names else HARM, s=36, zorder=2)
-            axes.annotate(name, (accuracy, recovered), (6, 5), textcoords="offset points", color=INK, fontsize=9)
+            side, shift = ("left", 7) if i % 2 else ("right", -7)  # in turn, so that names of close points do not meet
+            axes.annotate(
+                name, (accuracy, recovered), (shift, 5), textcoords="offset points", color=INK, fontsize=9, ha=side
+            )  # fmt: skip
         axes.axhline(chance_recovery(results), color=INK, linestyle=(0, (4, 3)), linewidth=1.0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.12 * max(recovered for _, recovered, _ in points) or 1.0)
         axes.margins(x=0.18)
         axes.set_xlabel("customers' accuracy, better to the right")
         axes.set_ylabel("recovery, better below")
@@ -63,7 +66,7 @@ def roc_plot(artefacts: Artefacts) -> str | None:
         return None
     false, true = roc(artefacts.in_scores, artefacts.out_scores)
     x, y = (float((~(scores <= artefacts.threshold)).mean()) for scores in (artefacts.in_scores, artefacts.out_scores))
-    with canvas(4.6, 3.4) as (figure, axes):
+    with canvas(7.2, 3.2) as (figure, axes):
         axes.plot(false, true, color=SAFE, linewidth=1.8)
         axes.plot([0, 1], [0, 1], color=INK, linestyle=(0, (4, 3)), linewidth=1.0)
         axes.scatter(x, y, color=HARM, s=40, zorder=3)
