@@ -62,9 +62,11 @@ class _Fused:
         if taps.penultimate is not None:
             features[PENULTIMATE] = self._row(taps, taps.penultimate, taken)
         for stage, tensor in taps.stages.items():
-            _, _, height, width = taps.shapes[tensor]
-            whole = self._float32(taps, tensor, taken)
-            features[stage] = pool(self._write, whole, side=min(height or 1, width or 1))
+            whole, shape = self._float32(taps, tensor, taken), taps.shapes[tensor]
+            if len(shape) == 3:
+                features[stage] = pool_tokens(self._write, whole)
+            else:
+                features[stage] = pool(self._write, whole, side=min(shape[2] or 1, shape[3] or 1))
         return features
 
     def _row(self, taps: Taps, tensor: str, taken: Mapping[str, str]) -> str:
@@ -119,8 +121,19 @@ def pool(write: NodeWriter, tensor: str, *, side: int) -> str:
         grid_mean = write.node("GlobalAveragePool", grid)
     square = write.node("GlobalAveragePool", write.node("Mul", grid, grid))
     variance = write.node("Sub", square, write.node("Mul", grid_mean, grid_mean))
-    deviation = write.node("Sqrt", write.node("Max", variance, write.constant(np.array(_FLOOR, np.float32))))
-    return write.node("Flatten", write.node("Concat", mean, deviation, axis=1), axis=1)
+    return write.node("Flatten", write.node("Concat", mean, _root(write, variance), axis=1), axis=1)
+
+
+def pool_tokens(write: NodeWriter, tensor: str) -> str:
+    """Return (n, 2d): the mean of each feature of a (n, tokens, d) tensor over its tokens, then the deviation."""
+    mean = write.node("ReduceMean", tensor, axes=(1,), keepdims=1)
+    gap = write.node("Sub", tensor, mean)
+    variance = write.node("ReduceMean", write.node("Mul", gap, gap), axes=(1,), keepdims=1)
+    return write.node("Flatten", write.node("Concat", mean, _root(write, variance), axis=2), axis=1)
+
+
+def _root(write: NodeWriter, variance: str) -> str:
+    return write.node("Sqrt", write.node("Max", variance, write.constant(np.array(_FLOOR, np.float32))))
 
 
 def _victims_names(model: ModelProto) -> dict[str, str]:

@@ -6,6 +6,7 @@ from onnx import ModelProto, NodeProto
 
 from exporters.graph import input_of
 from exporters.rewrite import reads
+from exporters.tokens import token_stages
 
 # These move values or change their type; what they give is no new activation.
 _MOVES = frozenset(
@@ -16,7 +17,9 @@ _TO_CHANNELS_LAST, _TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def find_stages(model: ModelProto, shapes: Mapping[str, tuple[int | None, ...]], *, end: str) -> dict[str, str]:
-    """Return stage1, stage2, ... -> tensor (n, c, h, w), shallow to deep; empty if the graph keeps no image.
+    """Return stage1, stage2, ... -> tensor, shallow to deep: (n, c, h, w) by resolution, then (n, tokens, d) by depth.
+
+    Empty if the graph keeps neither.
 
     Only tensors that every path from the image to `end` goes through count: after a residual sum, never inside a branch. Of
     those, the last one before the area falls to less than half is a stage. 1 x 1 is no stage (that is `penultimate`), and
@@ -25,7 +28,8 @@ def find_stages(model: ModelProto, shapes: Mapping[str, tuple[int | None, ...]],
     learned, last = False, None
     channels_last = input_of(model).layout == "NHWC"
     stages: list[str] = []
-    for node in _bottlenecks(model, end):
+    nodes = _bottlenecks(model, end)
+    for node in nodes:
         learned = learned or node.op_type in _LEARNS
         if node.op_type == "Transpose":
             order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
@@ -42,7 +46,7 @@ def find_stages(model: ModelProto, shapes: Mapping[str, tuple[int | None, ...]],
         else:
             stages.append(tensor)
         last = height * width if last is None or 2 * height * width < last else last
-    return {f"stage{i}": tensor for i, tensor in enumerate(stages, start=1)}
+    return {f"stage{i}": tensor for i, tensor in enumerate([*stages, *token_stages(nodes, shapes)], start=1)}
 
 
 def _bottlenecks(model: ModelProto, end: str) -> list[NodeProto]:

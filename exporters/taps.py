@@ -25,9 +25,10 @@ _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT1
 class Taps:
     """Tensor names of a victim's graph. At least one of `logits` and `probabilities`, both (n, n_classes), is there.
 
-    `penultimate` is (n, d), the last dense layer's input. `stages` maps stage1, stage2, ... to (n, c, h, w) tensors, shallow to
-    deep. `shapes` holds each tensor's shape, None where it is free; `casts` those tensors that are not float32. `answer` is what
-    the victim says itself and is held to: its probabilities where it has them, else its logits (up to a constant a row).
+    `penultimate` is (n, d), the last dense layer's input. `stages` maps stage1, stage2, ... to (n, c, h, w) tensors, or a
+    transformer's (n, tokens, d), shallow to deep. `shapes` holds each tensor's shape, None where it is free; `casts` those
+    tensors that are not float32. `answer` is what the victim says itself and is held to: its probabilities where it has them,
+    else its logits (up to a constant a row).
     """
 
     logits: str | None
@@ -150,8 +151,10 @@ def _check_rank_two(name: str, tensor: str, shapes: Mapping[str, Shape]) -> None
 
 def _check_stage(name: str, tensor: str, shapes: Mapping[str, Shape]) -> None:
     shape = shapes[tensor]
-    if len(shape) != 4 or None in shape[1:]:
-        raise GraphError(f"{name}: tensor {tensor!r} has shape {shape}; it must be (n, c, h, w) with c, h and w known")
+    if len(shape) not in (3, 4) or None in shape[1:]:
+        raise GraphError(
+            f"{name}: tensor {tensor!r} has shape {shape}; it must be (n, c, h, w), or (n, tokens, d), with all but n known"
+        )
 
 
 def _nearest_tensor(tensor: str, shapes: Mapping[str, Shape]) -> str:

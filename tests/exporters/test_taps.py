@@ -6,11 +6,14 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.vision_transformer import VisionTransformer
 
-from exporters.fuse import feature_graph
+from exporters.fuse import feature_graph, fuse
 from exporters.graph import graph_bytes, load_graph
+from exporters.parity import check_parity
 from exporters.runtime import run
 from exporters.taps import find_taps
+from guard.detectors.msp import Msp
 from guard.errors import GraphError
 
 RESNET_STAGES = [(64, 32, 32), (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
@@ -90,6 +93,40 @@ def test_other_networks_have_their_stages(tmp_path, export_plainly, resnet_image
     assert (taps.penultimate and taps.shapes[taps.penultimate][1]) == width
     features = run(graph_bytes(feature_graph(model, taps)), resnet_images[:2])
     assert features["stage1"].shape == (2, 2 * stages[0][0])
+
+
+def small_vit() -> nn.Module:
+    return VisionTransformer(image_size=64, patch_size=16, num_layers=4, num_heads=2, hidden_dim=16, mlp_dim=24, num_classes=10)
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_transformer_has_stages_by_depth(tmp_path, export_plainly, resnet_images, dynamo):
+    torch.manual_seed(0)
+    vit = small_vit().eval()
+    nn.init.normal_(vit.heads.head.weight)
+    free = (
+        {"dynamic_shapes": ({0: torch.export.Dim("n")},)} if dynamo else {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
+    )
+    path = export_plainly(vit, tmp_path / "m.onnx", resnet_images[:2], dynamo=dynamo, **free)
+    model, taps = load(path)
+    # The patches, then two of the eight residual sums apart: after each of the four blocks.
+    assert [taps.shapes[t][1:] for t in taps.stages.values()] == [(16, 4, 4)] + 4 * [(17, 16)]
+    assert taps.shapes[taps.penultimate][1] == 16
+
+    blocks = []
+    hooks = [block.register_forward_hook(lambda _m, _i, out: blocks.append(out)) for block in vit.encoder.layers]
+    with torch.no_grad():
+        expected = vit(torch.from_numpy(resnet_images)).softmax(dim=1).numpy()
+    for hook in hooks:
+        hook.remove()
+    features = run(graph_bytes(feature_graph(model, taps)), resnet_images)
+    for stage, tokens in zip(["stage2", "stage3", "stage4", "stage5"], blocks, strict=True):
+        pooled = torch.cat([tokens.mean(dim=1), tokens.std(dim=1, correction=0)], dim=1).numpy()
+        np.testing.assert_allclose(features[stage], pooled, rtol=1e-3, atol=2e-4)
+    heads = {"msp": Msp().fit(None)}
+    assert check_parity(path, taps, graph_bytes(fuse(model, taps, heads)), resnet_images) <= 1e-5
+    np.testing.assert_allclose(features["probabilities"], expected, atol=1e-5)
+    assert expected.std(axis=1).min() > 0.01, "answers that are all alike would agree with anything"
 
 
 def test_batch_of_one_that_an_exporter_folded_away_is_refused(tmp_path, export_plainly, resnet_images):
