@@ -96,6 +96,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet18": _resnet("resnet18"),
     "resnet34": _resnet("resnet34"),
     "vgg16": _torchvision("vgg16", [f"features.{i}" for i in (3, 8, 15, 22, 29)]),  # the ReLU before each pooling
+    "mobilenet-v3-large": _torchvision("mobilenet_v3_large", [f"features.{i}" for i in (1, 3, 6, 12, 16)]),
     "efficientnet-lite0": Architecture(
         lambda n_classes: nn.Sequential(Normalise(), Lite0(n_classes)),
         {f"stage{i}": f"1.groups.{group}" for i, group in enumerate((0, 1, 2, 4, 6), start=1)},
