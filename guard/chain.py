@@ -14,7 +14,7 @@ from guard.images import reencode
 from guard.types import Ints, Pixels
 
 _SHARE = 0.85  # of the smaller source, so that both sides really are reduced
-_MIN_SIDE = 12
+MIN_SIDE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ def chain_for(inside: Ints, outside: Ints, *, size: tuple[int, int]) -> Chain:
     """
     sides = [float(np.percentile(pool, 5)) for pool in (inside, outside)]
     side = int(_SHARE * min(*sides, *size))
-    if side < _MIN_SIDE:
+    if side < MIN_SIDE:
         raise InvalidInputError(
             f"images of {min(sides):.0f} pixels are too small to compare in from out fairly; give images of at least "
-            f"{int(np.ceil(_MIN_SIDE / _SHARE))} pixels a side"
+            f"{int(np.ceil(MIN_SIDE / _SHARE))} pixels a side"
         )
     return Chain(side, size)

@@ -122,6 +122,22 @@ def audit(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="An experiment file that names victims and detectors.")],
+    data: Annotated[Path, typer.Option(help="The folder that holds the image sets.", envvar="KNOCKGUARD_DATA")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=_folder, help="Folder for victims, study.json and study.md.")
+    ] = Path("study"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is measured already.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure detectors on real image sets, by rules under which file format earns nothing."""
+    from knockguard.study import StudyOptions, study_file
+
+    study_file(StudyOptions(file, data, out, fresh), as_json=json)
+
+
+@app.command()
 def recalibrate(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     scores: Annotated[

@@ -35,6 +35,7 @@ class Dataset(ABC):
     marks: ClassVar[tuple[str, ...]]
     layout: ClassVar[str]
     source: ClassVar[str]
+    mirrors: ClassVar[bool] = True  # a mirrored image shows the same class
 
     @final
     def load(self, data: Path, split: Split) -> ImageSet:

@@ -23,6 +23,7 @@ class Gtsrb(Dataset):
     """
 
     name: ClassVar[str] = "gtsrb"
+    mirrors: ClassVar[bool] = False  # "keep left" becomes "keep right"
     folders: ClassVar[tuple[str, ...]] = ("GTSRB", "gtsrb")
     marks: ClassVar[tuple[str, ...]] = (*_TRAIN, *_TEST)
     layout: ClassVar[str] = (

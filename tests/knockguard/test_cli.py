@@ -78,6 +78,7 @@ OUT_OPTIONS = {
     "protect": ["model.onnx", "--in", "in", "--out-pool", "out", "--out"],
     "audit": ["bundle", "--in", "in", "--pool", "out", "--out"],
     "recalibrate": ["bundle", "--scores", "log.csv", "--out"],
+    "study": ["study.toml", "--data", "data", "--out"],
     "attack": ["127.0.0.1:1", "--pool", "in", "--test", "in", "--model", "m", "--out"],
 }
 OUT_FILES = {"report": ["results.json", "--out"], "secret": [], "serve": ["bundle", "--ready-file"]}

@@ -1,0 +1,243 @@
+"""A detection study in words: the terminal's table, and the Markdown of one study file."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Margin, Study, VictimStudy, margin, pools_of
+from evaluation.paper_figures import TABLES
+from guard.rate import Rate
+
+POOLS = {"near": "near (animals)", "far": "far (objects)", "second": "second source"}
+_PAPER_ROWS = {"cifar10": "CIFAR10-RN34", "gtsrb": "GTSRB-RN34", "caltech101": "Caltech-RN34"}
+_PAPER_TABLES = {"table4-imagenet": "ImageNet", "table4-openimages": "OpenImages"}
+
+
+def table(study: Study) -> Table:
+    """Return the terminal's table: every detector after the matched chain at the file's own target."""
+    target = study.targets[-1]
+    shown = Table(title=f"{study.title}: at a target of {target:.0%}", box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(("victim", "detector", "pool", "TPR", "FPR", "baseline", "margin")):
+        shown.add_column(column, justify="left" if i < 3 else "right")
+    for victim in study.victims:
+        for name, pool, tpr, fpr, baseline, gap, *_ in _margin_rows(victim, target):
+            shown.add_row(victim.name, name, pool, tpr.partition(" ")[0], fpr, baseline, gap)
+    return shown
+
+
+def markdown(study: Study) -> str:
+    """Return the page of one study."""
+    lines = [f"## {study.title}", ""]
+    for victim in study.victims:
+        lines += [*_victim(victim, study), ""]
+    lines += paper(study)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_HEAD = (
+    "detector",
+    "pool",
+    "TPR",
+    "FPR",
+    "baseline",
+    "margin",
+    "TPR, lookalikes",
+    "baseline there",
+    "AUROC",
+    "FPR@95",
+    "as they come (baseline)",
+)
+
+
+def _victim(victim: VictimStudy, study: Study) -> list[str]:
+    lines = [
+        f"### {victim.name} ({victim.set}, {victim.architecture} at {victim.size} px, seed {victim.seed})",
+        "",
+        f"Accuracy {victim.accuracy:.3f} as images come, {victim.accuracy_matched:.3f} after the matched chain, trained on "
+        f"{victim.n_train:,} images. Images: {', '.join(f'{name} {n:,}' for name, n in victim.counts.items())}.",
+        "",
+        f"Matched chain: {victim.chain}.",
+        "",
+        *verdict(victim, study),
+        "",
+    ]
+    for target in reversed(study.targets):
+        lines += [
+            f"Target false-positive rate {target:.0%}, after the matched chain:",
+            "",
+            *grid(_HEAD, _margin_rows(victim, target)),
+        ]
+    lines += ["What the chain was chosen by: the baseline on the images that fit detectors.", ""]
+    lines += grid(
+        ("filter", "side", "baseline TPR", "AUROC"), [(k, str(s), f"{t:.2f}", f"{a:.3f}") for k, s, t, a in victim.trials]
+    )
+    if victim.stages:
+        lines += _stages(victim)
+    if victim.benign:
+        lines += _benign(victim, study)
+    if victim.masquerades:
+        lines += _masquerades(victim)
+    return lines
+
+
+def verdict(victim: VictimStudy, study: Study) -> list[str]:
+    """Return a sentence a pool: how much of what the default detector sees is content."""
+    told, target = [], study.targets[-1]
+    for pool in pools_of(victim):
+        row, base = victim.find(MATCHED, study.default, pool, target), victim.find(MATCHED, BASELINE, pool, target)
+        if row is None or base is None:
+            continue
+        gap = margin(row.measure.tpr, base.measure.tpr)
+        word = "content" if gap.low > 0.1 else "hardly more than file format" if gap.low <= 0 else "a little content"
+        told.append(
+            f"- {POOLS.get(pool, pool)}: `{study.default}` flags {short(row.measure.tpr)} where the baseline flags "
+            f"{short(base.measure.tpr)}: a margin of {gap_of(gap)}, {word}."
+        )
+    return told
+
+
+def _margin_rows(victim: VictimStudy, target: float) -> Iterable[Sequence[str]]:
+    names = list(dict.fromkeys(row.detector for row in victim.rows if row.world == MATCHED))
+    for name in names:
+        for pool in pools_of(victim):
+            row, base = victim.find(MATCHED, name, pool, target), victim.find(MATCHED, BASELINE, pool, target)
+            if row is None or base is None:
+                continue
+            yield (
+                name,
+                pool,
+                rate(row.measure.tpr),
+                f"{row.measure.fpr.value:.3f}",
+                f"{base.measure.tpr.value:.2f}",
+                "-" if name == BASELINE else gap_of(margin(row.measure.tpr, base.measure.tpr)),
+                rate(row.lookalikes),
+                "-" if base.lookalikes is None else f"{base.lookalikes.value:.2f}",
+                f"{row.measure.auroc:.3f}",
+                f"{row.measure.fpr_at_95:.2f}",
+                _unmatched(victim, name, pool, target),
+            )
+
+
+def _unmatched(victim: VictimStudy, name: str, pool: str, target: float) -> str:
+    row, base = (victim.find(AS_THEY_COME, which, pool, target) for which in (name, BASELINE))
+    return "-" if row is None or base is None else f"{row.measure.tpr.value:.2f} ({base.measure.tpr.value:.2f})"
+
+
+def _stages(victim: VictimStudy) -> list[str]:
+    head = ("stage", "features", "AUROC matched", "on lookalikes", "as they come", "reads the codec", "reads the resolution")
+    body = [
+        (
+            r.stage,
+            str(r.n_features),
+            f"{r.matched:.3f}",
+            f"{r.lookalikes:.3f}",
+            f"{r.as_they_come:.3f}",
+            f"{r.codec:.3f}",
+            f"{r.resolution:.3f}",
+        )
+        for r in victim.stages
+    ]
+    return [
+        "A logistic regression on one stage at a time; .5 knows nothing, and the last two columns know no content:",
+        "",
+        *grid(head, body),
+    ]
+
+
+def _benign(victim: VictimStudy, study: Study) -> list[str]:
+    names = list(dict.fromkeys(r.detector for r in victim.benign))
+    by = {(r.transform, r.detector): r.fpr for r in victim.benign}
+    body = [(t, *(rate(by[t, name]) for name in names)) for t in dict.fromkeys(r.transform for r in victim.benign)]
+    return [
+        f"In images that honest customers re-encoded, flagged at a target of {study.targets[-1]:.0%}:",
+        "",
+        *grid(("re-encoding", *names), body),
+    ]
+
+
+def _masquerades(victim: VictimStudy) -> list[str]:
+    names = list(dict.fromkeys(r.detector for r in victim.masquerades))
+    by = {(r.masquerade, r.detector): r for r in victim.masquerades}
+    body = []
+    for what in dict.fromkeys(r.masquerade for r in victim.masquerades):
+        rows = [by[what, name] for name in names]
+        marks = [f"{rate(r.tpr)}{' *' if r.score_needed else ''}" for r in rows]
+        body.append((what, *marks, f"{rows[0].moved:.1f}" if rows[0].moved else "-"))
+    return [
+        "Queries dressed up as the victim's own kind, half of them near and half far, flagged:",
+        "",
+        *grid(("masquerade", *names, "moved, grey levels"), body),
+        "\\* searched against this very score, which no client sees: an upper bound on evasion.",
+        "",
+    ]
+
+
+def paper(study: Study) -> list[str]:
+    """Return the paper's table 4 beside ours, where the victim's set is in it, and what is not the same."""
+    body = []
+    for victim in study.victims:
+        row = _PAPER_ROWS.get(victim.set, "")
+        for name, pool in _PAPER_TABLES.items():
+            cell = TABLES[name].get(row)
+            if name in study.figures and cell:
+                theirs = f"{cell['tpr'] / 100:.2f} at TNR {cell['tnr'] / 100:.2f}"
+                body.append(
+                    (
+                        row,
+                        pool,
+                        theirs,
+                        *(f"{cell[k] / 100:.2f}" for k in ("msp_at_tnr95", "odin_at_tnr95", "mahalanobis_at_tnr95")),
+                        _ours(victim, study),
+                    )
+                )
+    if not body:
+        return []
+    head = (
+        "paper's victim",
+        "paper's pool",
+        "RN101*LR, TPR",
+        "MSP at TNR .95",
+        "ODIN at TNR .95",
+        "Mahalanobis at TNR .95",
+        "ours, same victim set",
+    )
+    return [
+        "### The paper's table 4 beside ours",
+        "",
+        *grid(head, body),
+        "What differs:",
+        "",
+        *(f"- {d}" for d in study.differs),
+        "",
+    ]
+
+
+def _ours(victim: VictimStudy, study: Study) -> str:
+    found = []
+    for pool in pools_of(victim):
+        row = victim.find(MATCHED, study.default, pool, study.targets[-1])
+        if row:
+            found.append(f"{pool} {row.measure.tpr.value:.2f} at TNR {row.measure.tnr.value:.2f}")
+    return f"{victim.name}: " + ", ".join(found)
+
+
+def grid(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """Return a Markdown table, and an empty line."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in body]
+    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in escaped), ""]
+
+
+def rate(found: Rate | None) -> str:
+    """Return a share, its interval and its n; a dash for none."""
+    return "-" if found is None or not found.n else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}] n={found.n}"
+
+
+def short(found: Rate) -> str:
+    """Return a share with its n."""
+    return f"{found.value:.2f} (n={found.n:,})"
+
+
+def gap_of(found: Margin) -> str:
+    """Return a margin and its interval."""
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

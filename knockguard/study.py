@@ -1,0 +1,162 @@
+"""`knockguard study`: an experiment file's victims and detectors, measured by rules under which file format earns nothing."""
+
+import platform
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic
+
+from evaluation.detection_study import Study, VictimStudy, read_victim, write_study, write_victim
+from evaluation.detection_words import markdown, table
+from evaluation.experiment_file import Experiment, Victim
+from evaluation.experiment_names import check_names
+from evaluation.experiment_reading import read_experiment
+from evaluation.metrics import accuracy
+from evaluation.pools import load_pools
+from exporters.fuse import feature_graph
+from exporters.graph import graph_bytes
+from exporters.runtime import run
+from guard.errors import ConfigError, InvalidInputError
+from guard.preprocess import to_inputs
+from guard.types import Pixels, Reporter
+from guard.whole import write_whole
+from knockguard.console import Stages, note, out
+from knockguard.store import code_fingerprint
+from knockguard.study_probes import benign_rows, masquerade_rows, stage_rows
+from knockguard.study_scores import VARIED, Scored
+from knockguard.study_victim import Served, load_sides, served_victim
+from knockguard.study_worlds import World, Worlds
+
+RESULT, PAGE, VICTIMS = "study.json", "study.md", "victims"
+STRICT_FPR = 0.01  # beside the file's own target
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """What `knockguard study` was asked for; see its help."""
+
+    file: Path
+    data: Path
+    out: Path
+    fresh: bool
+
+
+def study_file(options: StudyOptions, *, as_json: bool) -> None:
+    """Measure every victim of a file, write study.json and study.md, print the table. What is finished is not done again."""
+    experiment = read_experiment(options.file)
+    check_names(experiment)
+    if not experiment.detectors:
+        raise ConfigError(f"{options.file} names no detector; a study measures detectors, so give `detectors = [...]`")
+    code = code_fingerprint()
+    wanted = [(victim, seed) for victim in experiment.victims for seed in experiment.seeds]
+    stages = Stages(n_stages=4 * len(wanted))
+    found = []
+    for victim, seed in wanted:
+        key = sha256(
+            f"{code} {experiment.model_dump_json(exclude={'victims', 'title', 'differs'})} {victim.model_dump_json()}".encode()
+        )
+        path = options.out / f"{victim.name}-s{seed}-{key.hexdigest()[:12]}.json"
+        kept = None if options.fresh else _kept(path)
+        if kept is None:
+            kept = _Run(experiment, victim, options, seed).measured(stages)
+            write_victim(kept, path)
+        else:
+            note(f"{victim.name}, seed {seed}: measured before, {path}")
+        found.append(kept)
+    study = Study(
+        experiment.title,
+        options.file.name,
+        experiment.figures,
+        experiment.differs,
+        targets(experiment),
+        experiment.detectors[0].label,
+        tuple(found),
+        {"python": platform.python_version()}
+        | {name: version(name) for name in ("knockguard", "numpy", "torch", "scikit-learn")},
+    )
+    write_study(study, options.out / RESULT)
+    write_whole(options.out / PAGE, markdown(study).encode())
+    if as_json:
+        out.print_json((options.out / RESULT).read_text(encoding="utf-8"))
+    else:
+        out.print(table(study))
+    note(f"wrote {options.out / RESULT} and {options.out / PAGE}")
+
+
+def targets(experiment: Experiment) -> tuple[float, ...]:
+    """Return the false-positive rates that thresholds are calibrated to, the strictest first."""
+    return tuple(sorted({STRICT_FPR, experiment.target_fpr}))
+
+
+def _kept(path: Path) -> VictimStudy | None:
+    try:
+        return read_victim(path)
+    except InvalidInputError:
+        return None
+
+
+class _Run:
+    """One victim, from its images to its rows."""
+
+    def __init__(self, experiment: Experiment, victim: Victim, options: StudyOptions, seed: int) -> None:
+        self._experiment, self._victim, self._options, self._seed = experiment, victim, options, seed
+
+    def measured(self, stages: Stages) -> VictimStudy:
+        started, victim, seed = monotonic(), self._victim, self._seed
+        name = f"{victim.name}, seed {seed}"
+        with stages.stage(f"{name}: images and the matched chain"):
+            sides = load_sides(victim, self._options.data, seed=seed)
+            pools = load_pools(self._options.data, self._experiment.pool, seed=seed)
+            worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, seed=seed)
+        with stages.stage(f"{name}: victim") as progress:
+            served = served_victim(victim, sides, self._options.out / VICTIMS, seed=seed, progress=progress)
+        with stages.stage(f"{name}: detectors in both worlds") as progress:
+            matched, plain = self._scored(served, worlds, progress)
+        with stages.stage(f"{name}: stages, re-encodings, masquerades"):
+            found = self._probed(matched, plain, worlds)
+        trials = tuple((t.kernel.value, t.side, t.baseline.tpr.value, t.baseline.auroc) for t in worlds.matching.trials)
+        return replace(
+            found,
+            n_train=len(sides.victim),
+            accuracy=_accuracy(served, plain.world.in_test, plain.world),
+            accuracy_matched=_accuracy(served, matched.world.in_test, matched.world),
+            chain=worlds.matching.describe(),
+            trials=trials,
+            counts=worlds.counts(),
+            seconds=round(monotonic() - started, 1),
+        )
+
+    def _scored(self, served: Served, worlds: Worlds, progress: Reporter) -> tuple[Scored, Scored]:
+        detectors = self._experiment.detectors
+        matched = Scored(served, worlds.matched(), detectors)
+        progress(1, 2)
+        return matched, Scored(served, worlds.as_they_come(), detectors)
+
+    def _probed(self, matched: Scored, plain: Scored, worlds: Worlds) -> VictimStudy:
+        victim, seed, target = self._victim, self._seed, self._experiment.target_fpr
+        asked = self._experiment.detectors[0].label
+        watched = [name for name in (asked, f"{asked}{VARIED}") if name in matched.detectors]
+        rows = [*matched.rows(targets(self._experiment), seed=seed), *plain.rows(targets(self._experiment), seed=seed)]
+        return VictimStudy(
+            victim.name,
+            victim.set,
+            victim.architecture,
+            victim.size,
+            seed,
+            0,
+            0.0,
+            0.0,
+            "",
+            (),
+            {},
+            tuple(rows),
+            tuple(stage_rows(matched, plain, worlds)),
+            tuple(benign_rows(matched, worlds, watched, target_fpr=target)),
+            tuple(masquerade_rows(matched, worlds, watched, target_fpr=target, seed=seed)),
+        )
+
+
+def _accuracy(served: Served, pixels: Pixels, world: World) -> float:
+    graph = graph_bytes(feature_graph(served.model, served.taps))
+    return accuracy(run(graph, to_inputs(pixels, served.spec), outputs=("probabilities",))["probabilities"], world.test_labels)

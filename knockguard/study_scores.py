@@ -1,0 +1,102 @@
+"""Fitting and scoring in one world: all detectors in one fused graph, and every number from what that graph gives."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from evaluation.detection import low_level_measures, measure_at
+from evaluation.detection_study import BASELINE, Row
+from evaluation.experiment_file import Plugin
+from evaluation.lookalikes import lookalikes
+from exporters.fuse import SCORES, feature_graph, fuse
+from exporters.graph import graph_bytes
+from exporters.runtime import open_session, run
+from guard.calibration import Threshold, calibrate
+from guard.detectors.base import FitData, stage_names
+from guard.detectors.head import Head
+from guard.detectors.linear import fit_linear
+from guard.detectors.registry import DETECTORS
+from guard.errors import InvalidInputError
+from guard.preprocess import to_inputs
+from guard.rate import Rate
+from guard.settings import from_options
+from guard.types import Bools, Floats, Pixels
+from knockguard.study_victim import Served
+from knockguard.study_worlds import World
+
+VARIED = ", varied"  # after a detector's name: fitted on many histories
+_BATCH = 64
+_LOOKALIKES = 50  # fewer say nothing
+STRENGTH = 1e-3  # of the regressions on one stage
+
+
+class Scored:
+    """A world's detectors, and what they say of its images."""
+
+    def __init__(self, served: Served, world: World, detectors: tuple[Plugin, ...]) -> None:
+        self._served, self.world = served, world
+        self._features = graph_bytes(feature_graph(served.model, served.taps))
+        data = self._fit_data(world.in_fit, world.out_fit)
+        heads = _heads(detectors, data)
+        if world.varied_in is not None and world.varied_out is not None:
+            varied = self._fit_data(world.varied_in, world.varied_out)
+            needs_out = tuple(d for d in detectors if DETECTORS.get(d.name).needs_out)
+            heads |= {f"{name}{VARIED}": head for name, head in _heads(needs_out, varied).items()}
+        self.detectors = list(heads)
+        self.widths = {name: data.features[name].shape[1] for name in stage_names(data.features)}
+        heads |= {name: fit_linear(data, [name], strength=STRENGTH) for name in self.widths}
+        self._names = list(heads)
+        # One session for all: a search reads scores hundreds of times, and opening a graph costs more than running it.
+        self._session = open_session(graph_bytes(fuse(served.model, served.taps, heads)))
+        self.calibration = self.scores(world.calibration)
+        self.inside = self.scores(world.in_test)
+        self.outside = {pool: self.scores(pixels) for pool, pixels in world.out_tests.items()}
+        self.kept = {pool: _lookalikes(world.in_test, pixels) for pool, pixels in world.out_tests.items()}
+
+    def scores(self, pixels: Pixels) -> dict[str, Floats]:
+        """Return detector or stage -> (n,) scores, from the fused graph."""
+        inputs, image = to_inputs(pixels, self._served.spec), self._session.get_inputs()[0].name
+        parts = [self._session.run([SCORES], {image: inputs[i : i + _BATCH]})[0] for i in range(0, len(inputs), _BATCH)]
+        found = np.concatenate(parts) if parts else np.empty((0, len(self._names)), np.float32)
+        return {name: found[:, i] for i, name in enumerate(self._names)}
+
+    def threshold(self, detector: str, target_fpr: float) -> Threshold:
+        """Return a detector's threshold in this world."""
+        return calibrate(self.calibration[detector], target_fpr=target_fpr)
+
+    def rows(self, targets: Sequence[float], *, seed: int) -> list[Row]:
+        """Return every detector and the baseline on every pool at every target."""
+        rows = []
+        for pool, pixels in self.world.out_tests.items():
+            kept = self.kept[pool]
+            base = low_level_measures(self.world.in_test, pixels, targets=targets, seed=seed)
+            alike: list[Rate | None] = [None] * len(targets)
+            if kept.sum() >= _LOOKALIKES:
+                alike = [m.tpr for m in low_level_measures(self.world.in_test, pixels[kept], targets=targets, seed=seed)]
+            rows += [Row(self.world.name, BASELINE, pool, *each) for each in zip(targets, base, alike, strict=True)]
+            for name in self.detectors:
+                thresholds = [self.threshold(name, target) for target in targets]
+                outside = self.outside[pool][name]
+                found = measure_at(self.inside[name], outside, thresholds, seed=seed)
+                alike = [Rate.of(t.flags(outside[kept])) if kept.sum() >= _LOOKALIKES else None for t in thresholds]
+                rows += [Row(self.world.name, name, pool, *each) for each in zip(targets, found, alike, strict=True)]
+        return rows
+
+    def features(self, pixels: Pixels) -> Mapping[str, Floats]:
+        """Return what heads read: tap -> (n, d)."""
+        return run(self._features, to_inputs(pixels, self._served.spec), batch_size=_BATCH)
+
+    def _fit_data(self, inside: Pixels, outside: Pixels) -> FitData:
+        return FitData(self.features(inside), self.world.labels, self._served.taps.n_classes, self.features(outside))
+
+
+def _lookalikes(inside: Pixels, outside: Pixels) -> Bools:
+    try:
+        return lookalikes(inside, outside, seed=0)
+    except InvalidInputError:  # too few to look among: nothing is said of them
+        return np.zeros(len(outside), np.bool_)
+
+
+def _heads(detectors: Iterable[Plugin], data: FitData) -> dict[str, Head]:
+    chosen = {d.label: from_options(DETECTORS.get(d.name), d.options, what=f"detector {d.name!r}") for d in detectors}
+    return {label: detector.fit(data) for label, detector in chosen.items()}

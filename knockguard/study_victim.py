@@ -1,0 +1,98 @@
+"""A study's victim: trained and exported once, kept by what it was made from."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from evaluation.datasets import DATASETS, ImageSet, Split, load
+from evaluation.experiment_file import Optimiser, Victim, Weights
+from evaluation.models import architecture, build
+from evaluation.training import Training, train
+from exporters.graph import load_graph
+from exporters.taps import Taps, find_taps
+from exporters.torch_export import export_victim
+from guard.bundle import InputSpec
+from guard.errors import ConfigError
+from guard.preprocess import to_inputs
+from guard.types import Reporter
+
+_N_SAMPLE = 32  # images that the export is compared on
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The victim's own images by what they are for; no image and no group of images is on two sides."""
+
+    victim: ImageSet
+    detector: ImageSet
+    calibration: ImageSet
+    adversary: ImageSet | None
+    test: ImageSet
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The exported victim, where heads may read in it, and how it takes images."""
+
+    model: onnx.ModelProto
+    taps: Taps
+    spec: InputSpec
+
+
+def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
+    """Divide the training split by the file's shares, class by class; what tests is the published test split."""
+    whole, test = (load(victim.set, data, split) for split in (Split.TRAIN, Split.TEST))
+    whole = whole.sample(victim.n_train or len(whole), seed=seed)
+    shares = {name: share for name, share in victim.shares.model_dump().items() if share > 0}
+    parts = whole.divide(shares, seed=seed)
+    return Sides(
+        parts["victim"],
+        parts["detector"],
+        parts["calibration"],
+        parts.get("adversary"),
+        test.sample(victim.n_test or len(test), seed=seed),
+    )
+
+
+def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, progress: Reporter) -> Served:
+    """Return the victim, trained unless the folder holds it; ConfigError for a training that is not to be had here."""
+    key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name'})} {seed}".encode()).hexdigest()[:12]
+    path = folder / f"{victim.name}-{key}.onnx"
+    if not path.is_file():
+        _make(victim, sides.victim, path, seed=seed, progress=progress)
+    model = load_graph(path)
+    return Served(model, find_taps(model), _spec(victim))
+
+
+def _make(victim: Victim, images: ImageSet, path: Path, *, seed: int, progress: Reporter) -> None:
+    training = _training(victim)
+    if victim.balance:
+        images = images.balanced(seed=seed)
+    model = build(victim.architecture, n_classes=images.n_classes, seed=seed)
+    pixels = images.pixels(victim.size)
+    train(model, pixels, images.labels, training=training, seed=seed, progress=progress)
+    sample = to_inputs(pixels[:_N_SAMPLE], _spec(victim))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_victim(model, path, sample=np.ascontiguousarray(sample), stages=architecture(victim.architecture).stages)
+
+
+def _training(victim: Victim) -> Training:
+    plan = victim.training
+    if plan.optimiser is not Optimiser.ADAMW or plan.drop_every is not None:
+        raise ConfigError(
+            f"{victim.name}: a study trains with adamw and a rate that falls to nothing, and the file asks for {plan.optimiser}"
+            f"{'' if plan.drop_every is None else ' with steps'}; train that victim elsewhere, export it, and audit its bundle"
+        )
+    if victim.weights is not Weights.NONE:
+        raise ConfigError(
+            f"{victim.name}: a study trains from scratch, and {victim.weights} weights are asked for; use weights = 'none'"
+        )
+    flips = DATASETS.get(victim.set).mirrors
+    return Training(plan.epochs, plan.lr, plan.weight_decay, plan.batch_size, flips=flips)
+
+
+def _spec(victim: Victim) -> InputSpec:
+    return InputSpec(name="image", shape=(3, victim.size, victim.size), layout="NCHW", scale=1 / 255)

@@ -1,0 +1,93 @@
+"""A study's values survive a file, a margin has the interval that its source prints, and the page shows what was found."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.detection import Measure
+from evaluation.detection_study import (
+    AS_THEY_COME,
+    BASELINE,
+    MATCHED,
+    BenignRow,
+    MasqueradeRow,
+    Row,
+    StageRow,
+    Study,
+    VictimStudy,
+    margin,
+    read_study,
+    write_study,
+)
+from evaluation.detection_words import markdown, verdict
+from guard.errors import InvalidInputError
+from guard.rate import Rate
+
+
+def measured(flagged: int) -> Measure:
+    return Measure(Rate(flagged, 100), Rate(4, 100), 0.9, (0.85, 0.94), 0.3, (0.2, 0.4))
+
+
+def rows(detector: int, baseline: int) -> tuple[Row, ...]:
+    return tuple(
+        Row(world, name, pool, target, measured(flagged), Rate(flagged // 2, 50))
+        for target in (0.01, 0.05)
+        for world in (MATCHED, AS_THEY_COME)
+        for pool in ("near", "far")
+        for name, flagged in ((BASELINE, baseline), ("linear-late", detector))
+    )
+
+
+VICTIM = VictimStudy(
+    "CIFAR10-CNN", "cifar10", "cnn-wide", 32, 0, 30_000, 0.8, 0.7, "reduced to 24 px", (("box", 27, 0.6, 0.93),), {"in_fit": 10},
+    rows(60, 10),
+    (StageRow("stage1", 64, 0.6, 0.55, 0.95, 0.8, 0.99),),
+    (BenignRow("JPEG 75", "linear-late", Rate(3, 100)),),
+    (
+        MasqueradeRow("as sent", "linear-late", Rate(60, 100), False, 0.0),
+        MasqueradeRow("search", "linear-late", Rate(1, 100), True, 5.0),
+    ),
+)  # fmt: skip
+STUDY = Study(
+    "A study", "x.toml", ("table4-imagenet",), ("Another victim.",), (0.01, 0.05), "linear-late", (VICTIM,), {"python": "3"}
+)
+
+
+def test_study_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_study(STUDY, tmp_path / "study.json")
+    assert read_study(tmp_path / "study.json") == STUDY
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
+def test_file_that_holds_no_study_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(InvalidInputError, match="knockguard study"):
+        read_study(tmp_path / "study.json")
+
+
+def test_margin_has_the_interval_of_its_source() -> None:
+    found = margin(Rate(56, 70), Rate(48, 80))  # Newcombe 1998, table II, example (a), method 10
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("detector", "baseline", "word"),
+    [(60, 10, ", content."), (30, 10, "a little content"), (12, 10, "hardly more than file format")],
+)
+def test_verdict_goes_by_the_margins_lower_end(detector: int, baseline: int, word: str) -> None:
+    told = verdict(replace(VICTIM, rows=rows(detector, baseline)), STUDY)
+    assert len(told) == 2
+    assert all(sentence.endswith(f"{word}" if word.endswith(".") else f"{word}.") for sentence in told)
+
+
+def test_page_shows_rates_with_n_beside_the_baseline_and_the_papers_figures() -> None:
+    page = markdown(STUDY)
+    assert "0.600 [0.502, 0.691] n=100" in page
+    assert "+0.50" in page
+    assert "0.96 at TNR 0.96" in page
+    assert "Another victim." in page
+    assert "0.010 [0.002, 0.054] n=100 *" in page
+    heads = [line for line in page.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in heads)

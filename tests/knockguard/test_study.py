@@ -1,0 +1,100 @@
+"""`knockguard study` on a miniature: discs are in, stripes of classes with WordNet ids are out; what is finished is kept."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from miniature import discs, stripes
+from PIL import Image
+
+from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, read_study
+from guard.errors import ConfigError
+from guard.types import Ints, Pixels
+from knockguard.study import RESULT, StudyOptions, study_file
+
+WNIDS = ["n01443537", "n01641577", "n02666196", "n02795169"]
+FILE = """
+title = "Miniature"
+detectors = ["linear-late", "energy"]
+target_fpr = 0.1
+[pool]
+[[victims]]
+name = "Discs"
+set = "cifar10"
+architecture = "cnn-small"
+size = 24
+shares = { victim = 0.2, detector = 0.2, calibration = 0.54, adversary = 0.06 }
+training = { epochs = 10 }
+"""
+
+
+def put(images: Pixels, labels: Ints, path: Path, classes: list[str]) -> None:
+    rows = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, format="JPEG", quality=85)
+        rows.append({"bytes": file.getvalue(), "path": None})
+    named = {"info": {"features": {"label": {"names": classes}}}}
+    table = pa.table({"image": rows, "label": labels}).replace_schema_metadata({"huggingface": json.dumps(named)})
+    pq.write_table(table, path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("study")
+    put(*discs(900, seed=0, side=32), root / "cifar10-train.parquet", ["red", "green", "blue"])
+    put(*discs(150, seed=1, side=32), root / "cifar10-test.parquet", ["red", "green", "blue"])
+    put(stripes(200, seed=2, side=64), np.arange(200) % 4, root / "tiny-imagenet-200.parquet", WNIDS)
+    (root / "study.toml").write_text(FILE)
+    put(stripes(60, seed=3, side=64), np.arange(60) % 4, root / "imagenet-samples-1000.parquet", [*WNIDS[:3], "n01440764"])
+    return root
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Study:
+    study_file(StudyOptions(folder / "study.toml", folder, folder / "out", fresh=False), as_json=True)
+    return read_study(folder / "out" / RESULT)
+
+
+def test_every_detector_stands_beside_the_baseline_in_both_worlds(study: Study) -> None:
+    [victim] = study.victims
+    assert victim.accuracy > 0.6
+    for world, names in (
+        (MATCHED, {BASELINE, "linear-late", "linear-late, varied", "energy"}),
+        (AS_THEY_COME, {BASELINE, "linear-late", "energy"}),
+    ):
+        for target in (0.01, 0.1):
+            for pool in ("near", "far"):
+                assert {r.detector for r in victim.rows if (r.world, r.target_fpr, r.pool) == (world, target, pool)} == names
+    found = victim.find(MATCHED, "linear-late", "far", 0.1)
+    assert found is not None
+    assert found.measure.tpr.n == 50
+    assert found.measure.tpr.value > 0.8
+
+
+def test_stages_re_encodings_and_masquerades_are_measured(study: Study) -> None:
+    [victim] = study.victims
+    assert [row.stage for row in victim.stages] == [f"stage{i}" for i in range(1, 7)]
+    assert all(0 <= row.codec <= 1 for row in victim.stages)
+    assert {row.detector for row in victim.benign} == {"linear-late", "linear-late, varied"}
+    searched = [row for row in victim.masquerades if row.score_needed]
+    assert {row.detector for row in searched} == {"linear-late"}
+    blended = {row.masquerade: row.tpr.value for row in victim.masquerades if row.detector == "linear-late"}
+    assert blended["70 % of an in image blended in"] <= blended["as sent"]
+
+
+def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study_file(StudyOptions(folder / "study.toml", folder, folder / "out", fresh=False), as_json=True)
+    assert "measured before" in capsys.readouterr().err
+    assert read_study(folder / "out" / RESULT) == study
+
+
+def test_file_without_detectors_is_refused(folder: Path) -> None:
+    text = FILE.replace('detectors = ["linear-late", "energy"]', "budgets = [10]")
+    (folder / "none.toml").write_text(text + '[surrogate]\nname = "S"\narchitecture = "cnn-small"\ntraining = { epochs = 1 }\n')
+    with pytest.raises(ConfigError, match="names no detector"):
+        study_file(StudyOptions(folder / "none.toml", folder, folder / "out", fresh=False), as_json=True)
