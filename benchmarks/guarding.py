@@ -21,13 +21,15 @@ from victims import bundles
 from knockguard.gateway_process import gateway
 
 WINDOW = 16
-VICTIMS = (("cnn-wide", 32), ("resnet34", 224))
+VICTIMS = {"cnn-wide": 32, "resnet34": 224}
 UNGUARDED = str(Path(__file__).with_name("unguarded.py"))
 
 
 def main() -> None:
     """Print one row a case: requests a second with and without the guard, and with / without."""
-    given = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS), help="which to serve; both by default")
+    given = parser.parse_args()
     columns = ("model", "what is paid", "policy", "guarded, req/s", "without, req/s", "guarded / without", "by server CPU")
     table = Table("The gateway with its guard against the gateway without", columns, given.out)
     with TemporaryDirectory() as name:
@@ -35,7 +37,8 @@ def main() -> None:
         secret = folder / "secret"
         secret.write_text(secrets.token_hex(32))
         secret.chmod(0o600)
-        for victim, side in VICTIMS:
+        for victim in given.victims:
+            side = VICTIMS[victim]
             plain, fused = bundles(victim, side, folder)
             pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
             policies = {
