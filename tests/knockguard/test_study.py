@@ -16,6 +16,8 @@ from guard.errors import ConfigError
 from guard.types import Ints, Pixels
 from knockguard.study import RESULT, StudyOptions, study_file
 
+pytestmark = pytest.mark.slow
+
 WNIDS = ["n01443537", "n01641577", "n02666196", "n02795169"]
 FILE = """
 title = "Miniature"
