@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaluation.report_plots import recovery_plot
 from evaluation.report_table import COLUMNS, policy_rows
-from evaluation.report_text import cautions, headline, rate
+from evaluation.report_text import cautions, flagged_in, flagged_out, headline, spread
 from evaluation.results import Results, read_results
 from guard.errors import InvalidInputError
 
@@ -25,10 +25,11 @@ def block(results: Results) -> str:
     detector, baseline = results.detector, results.baseline
     if detector is None or baseline is None:
         raise InvalidInputError("this run names no detector; give the results of `knockguard demo`")
-    flagged, low = (rate(d.tpr, d.tpr_interval, d.n_out) for d in (detector, baseline))
+    copies = "".join(f" Single copies behind {p.policy}: {spread(p)}." for p in results.policies if spread(p))
     note = (
         f"Victim {results.victim.accuracy:.3f} balanced accuracy, chance {results.victim.chance:.3f}. "
-        f"The {detector.name} detector flags {flagged} of unseen out images, statistics that know nothing of content {low}. "
+        f"The {detector.name} detector flags {flagged_out(detector)} of unseen out images, {flagged_in(detector)} of in images; "
+        f"statistics that know nothing of content flag {flagged_out(baseline)} and {flagged_in(baseline)}.{copies} "
         f"Made by `{results.command}`, knockguard {results.versions.get('knockguard', 'of unknown version')}."
     )
     doubts = "".join(f"\n- {caution}" for caution in cautions(results)) + "\n"

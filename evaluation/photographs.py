@@ -1,13 +1,14 @@
 """The demo's out pools: crops of photographs that install with other packages.
 
-The detector learns from scikit-image's and scikit-learn's photographs, 16 of them; the adversary asks with foolbox's 20 from
-ImageNet. No photograph is in both. Crops of so few pictures are not thousands of pictures: what is measured on them has
-fewer independent cases than its n says.
+The detector learns from scikit-image's and scikit-learn's photographs, 16 of them, and from foolbox's 20 small ones out of
+CIFAR-10; the adversary asks with foolbox's 20 from ImageNet and 20 small ones out of CIFAR-100. No photograph is in both. Crops
+of so few pictures are not thousands of pictures: what is measured on them has fewer independent cases than its n says, and
+intervals are those of 40.
 
-History of every image, in and out: reduced by its maker or here (a crop of at least twice the side, antialiased), cut at 32
-pixels, then one JPEG step at a quality drawn from the same range, which leaves the last and strongest trace on both sides
-alike. What the chain cannot take away is that photographs hold more fine texture than the Earth from far above; the low-level
-baseline (`evaluation.lowlevel`) shows how far that alone would lead.
+History of every image, in and out: 32 pixels, which its maker reduced or this file (a crop of at least twice the side,
+antialiased), reduced to 28 together, then one JPEG step at a quality drawn from the same range. At 32 pixels photographs still
+hold finer texture than the Earth from far above, and statistics that know nothing of content (`evaluation.lowlevel`) flag more of
+them.
 """
 
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ import numpy as np
 from PIL import Image
 
 from evaluation.installed import installed_files, picture
-from evaluation.satellite import QUALITIES, SIDE
+from evaluation.satellite import SIDE, SOURCE, finish
 from guard.errors import InvalidInputError
-from guard.images import reencode
 from guard.types import Pixels
 
 _ENDINGS = (".jpg", ".png")
@@ -58,13 +58,23 @@ def detector_photographs() -> list[Pixels]:
     return [picture(path) for path in found if _is_photograph(path)]
 
 
+def small_photographs() -> list[Pixels]:
+    """Return more photographs for detectors, (32, 32, 3) uint8 each; ConfigError if foolbox is missing."""
+    return _foolbox("cifar10_")
+
+
 def adversary_photographs() -> list[Pixels]:
-    """Return the photographs that an adversary asks with; ConfigError if foolbox is missing."""
-    return [picture(path) for path in installed_files("foolbox", *_ENDINGS) if path.name.startswith("imagenet_")]
+    """Return the photographs that an adversary asks with, every other one small; ConfigError if foolbox is missing."""
+    pairs = zip(_foolbox("imagenet_"), _foolbox("cifar100_"), strict=True)
+    return [photograph for pair in pairs for photograph in pair]
 
 
-def crops(photographs: list[Pixels], n: int, *, variety: Variety, seed: int) -> Pixels:
-    """Return (n, 32, 32, 3) uint8, the photographs in turn; the same arguments give the same crops.
+def _foolbox(prefix: str) -> list[Pixels]:
+    return [picture(path) for path in installed_files("foolbox", *_ENDINGS) if path.name.startswith(prefix)]
+
+
+def crops(photographs: list[Pixels], n: int, *, variety: Variety, seed: int | list[int]) -> Pixels:
+    """Return (n, 28, 28, 3) uint8, image i from photograph i modulo their number; the same arguments give the same crops.
 
     InvalidInputError without a photograph.
     """
@@ -84,7 +94,7 @@ def _crop(photographs: list[Pixels], index: int, variety: Variety, rng: np.rando
     if rng.random() < variety.joined:
         image = _join(image, _cut(photographs[rng.integers(len(photographs))], variety, rng), rng)
     image = _recolour(image, variety.colour, rng)
-    return reencode(image, quality=int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
+    return finish(image, rng)
 
 
 def _cut(photograph: Pixels, variety: Variety, rng: np.random.Generator) -> Pixels:
@@ -94,7 +104,7 @@ def _cut(photograph: Pixels, variety: Variety, rng: np.random.Generator) -> Pixe
     side = int(np.exp(rng.uniform(np.log(min(variety.min_crop, largest)), np.log(largest))))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     square = Image.fromarray(photograph[top : top + side, left : left + side])
-    reduced = square.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    reduced = square.resize((SOURCE, SOURCE), Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
         reduced = reduced.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return _turn_hue(reduced, rng) if rng.random() < variety.hue else np.asarray(reduced)
@@ -109,16 +119,16 @@ def _turn_hue(image: Image.Image, rng: np.random.Generator) -> Pixels:
 
 def _join(first: Pixels, second: Pixels, rng: np.random.Generator) -> Pixels:
     """Two crops in one image: either side of a line, inside and outside a circle, or blended."""
-    down, right = np.mgrid[:SIDE, :SIDE]
+    down, right = np.mgrid[:SOURCE, :SOURCE]
     kind = rng.integers(3)
     if kind == 0:
-        angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-SIDE / 4, SIDE / 4)
-        share = (np.cos(angle) * (right - SIDE / 2) + np.sin(angle) * (down - SIDE / 2) > offset).astype(np.float64)
+        angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-SOURCE / 4, SOURCE / 4)
+        share = (np.cos(angle) * (right - SOURCE / 2) + np.sin(angle) * (down - SOURCE / 2) > offset).astype(np.float64)
     elif kind == 1:
-        centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(SIDE / 5, SIDE / 2)
+        centre, radius = rng.uniform(0, SOURCE, 2), rng.uniform(SOURCE / 5, SOURCE / 2)
         share = (np.hypot(right - centre[0], down - centre[1]) < radius).astype(np.float64)
     else:
-        share = np.full((SIDE, SIDE), rng.uniform(0.3, 0.7))
+        share = np.full((SOURCE, SOURCE), rng.uniform(0.3, 0.7))
     joined: Pixels = (first * share[..., None] + second * (1 - share[..., None])).astype(np.uint8)
     return joined
 

@@ -11,14 +11,20 @@ _SERIES = (HARM, "#0f766e", "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b")
 
 
 def recovery_plot(results: Results) -> str:
-    """Recovery by policy as bars, with the line at which a copy has learned nothing."""
+    """Recovery by policy as bars, each copy a dot, with the line at which a copy has learned nothing."""
     policies = results.policies
     with canvas(7.2, 0.75 + 0.48 * len(policies)) as (figure, axes):
         y = np.arange(len(policies))[::-1]
         worst = max(p.recovery for p in policies)
         colours = [HARM if p.policy == UNDEFENDED or p.recovery > HARDLY * worst else SAFE for p in policies]
-        bars = axes.barh(y, [p.recovery for p in policies], color=colours, height=0.58)
-        axes.bar_label(bars, [ratio(p.recovery) for p in policies], padding=5, color=INK, fontweight="bold")
+        axes.barh(y, [p.recovery for p in policies], color=colours, height=0.58)
+        for place, policy in zip(y, policies, strict=True):  # every copy as a dot: a mean of three hides a lucky one
+            axes.plot(policy.copies, [place] * len(policy.copies), "o", color=INK, markersize=3.5, zorder=3, clip_on=False)
+            end = max(policy.recovery, *policy.copies) if policy.copies else policy.recovery
+            axes.annotate(
+                ratio(policy.recovery), (end, place), (7, 0), textcoords="offset points",
+                color=INK, fontweight="bold", va="center", annotation_clip=False,
+            )  # fmt: skip
         axes.set_yticks(y, [p.policy for p in policies], color=INK, fontsize=11)
         axes.tick_params(axis="y", length=0)
         floor = chance_recovery(results)
@@ -27,7 +33,7 @@ def recovery_plot(results: Results) -> str:
             f"learned nothing, {ratio(floor)}", (floor, 1.0), (4, 2), xycoords=("data", "axes fraction"),
             textcoords="offset points", color=INK, fontsize=9, annotation_clip=False,
         )  # fmt: skip
-        axes.set_xlim(0, max(1.0, *(p.recovery for p in policies)) * 1.1)
+        axes.set_xlim(0, max(1.0, *(r for p in policies for r in (p.recovery, *p.copies))) * 1.1)
         axes.set_xlabel("recovery: the copy's accuracy over the victim's")
         return svg(figure, "Recovery by policy")
 
@@ -55,7 +61,7 @@ def score_plot(artefacts: Artefacts) -> str:
 
 
 def budget_plot(results: Results) -> str | None:
-    """Recovery by number of queries, a line a policy; None if no curve was measured."""
+    """Recovery by number of queries, a line a policy, shaded from the poorest copy to the best; None if no curve was measured."""
     curves = [p for p in results.policies if p.budget_curve]
     if not curves:
         return None
@@ -64,6 +70,9 @@ def budget_plot(results: Results) -> str | None:
         for policy in curves:
             queries, recovery = zip(*policy.budget_curve, strict=True)
             colour = HARM if policy.policy == UNDEFENDED else next(others)
+            if policy.curve_copies:
+                lows, highs = zip(*((min(copies), max(copies)) for copies in policy.curve_copies), strict=True)
+                axes.fill_between(queries, lows, highs, color=colour, alpha=0.15, linewidth=0)
             axes.plot(queries, recovery, color=colour, marker="o", markersize=4, linewidth=1.8, label=policy.policy)
         axes.axhline(chance_recovery(results), color=INK, linestyle=(0, (4, 3)), linewidth=1.0, label="learned nothing")
         axes.set_ylim(bottom=0)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from evaluation.report_text import count, rate, ratio, share_of
+from evaluation.report_text import count, flagged_in, flagged_out, ratio, share_of, spread
 from evaluation.results import DetectorResult, Results
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def detector_rows(results: Results) -> list[tuple[str, ...]]:
 
     def row(d: DetectorResult, name: str) -> tuple[str, ...]:
         auroc = f"{d.auroc:.3f}" if d.auroc is not None else "-"
-        return (name, rate(d.tpr, d.tpr_interval, d.n_out), rate(d.fpr, d.fpr_interval, d.n_in), auroc)
+        return (name, flagged_out(d), flagged_in(d), auroc)
 
     if results.detector is None:
         return []
@@ -50,14 +50,11 @@ def results_table(results: Results) -> "Table":
     from rich.text import Text
 
     victim = results.victim
-    told = [
-        f"{d.name}: TPR {d.tpr:.3f} (n={count(d.n_out)}), FPR {d.fpr:.3f} (n={count(d.n_in)})"
-        for d in (results.detector, results.baseline)
-        if d is not None
-    ]
+    told = [line for d in (results.detector, results.baseline) if d is not None for line in _detector_lines(d)]
     asked = sorted({(p.queries, p.benign_n) for p in results.policies})
     told.append("copy, benign: balanced accuracy of the copy, of the guarded answers; false +: customers flagged")
     told += [f"a copier asks {count(q)} times, a customer {count(n)}" if n else f"{count(q)} queries" for q, n in asked]
+    told += [f"copies behind {p.policy}: {spread(p)}" for p in results.policies if spread(p)]
     table = Table(
         title=f"What a copy is worth: victim {victim.accuracy:.3f} balanced accuracy, chance {victim.chance:.3f}",
         caption="\n".join(told),
@@ -72,3 +69,8 @@ def results_table(results: Results) -> "Table":
         # A name is never read as markup; counts stand once, below the table, so that it fits 80 columns.
         table.add_row(*(Text(cell.partition(" of ")[0].replace(" %", "%")) for cell in row))
     return table
+
+
+def _detector_lines(detector: DetectorResult) -> tuple[str, str]:
+    name = detector.name
+    return f"{name}: TPR {flagged_out(detector)}", f"{' ' * len(name)}  FPR {flagged_in(detector)}"

@@ -28,9 +28,26 @@ def share_of(part: int, whole: int) -> str:
     return f"{share(part / whole)} of {count(whole)}" if whole else "- of 0"
 
 
-def rate(value: float, interval: tuple[float, float], n: int) -> str:
-    """Return a share with its 95 % interval and n."""
-    return f"{share(value)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}; n = {count(n)})"
+def rate(value: float, interval: tuple[float, float], n: int, groups: int | None = None) -> str:
+    """Return a share with its 95 % interval and n, and of how many pictures or places those n are parts."""
+    parts = "" if groups is None else f" in {count(groups)} groups"
+    return f"{share(value)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}; n = {count(n)}{parts})"
+
+
+def flagged_out(d: DetectorResult) -> str:
+    """Return a detector's true-positive rate in full."""
+    return rate(d.tpr, d.tpr_interval, d.n_out, d.out_groups)
+
+
+def flagged_in(d: DetectorResult) -> str:
+    """Return a detector's false-positive rate in full."""
+    return rate(d.fpr, d.fpr_interval, d.n_in, d.in_groups)
+
+
+def spread(policy: PolicyResult) -> str:
+    """Return "0.25x to 0.56x (3 copies)", or nothing where one copy was trained."""
+    copies = policy.copies
+    return f"{ratio(min(copies))} to {ratio(max(copies))} ({len(copies)} copies)" if len(copies) > 1 else ""
 
 
 def chance_recovery(results: Results) -> float:
@@ -56,6 +73,7 @@ def findings(results: Results) -> list[str]:
     """Return what a reader should take away, the unwelcome included."""
     found = _detection(results.detector, results.baseline)
     found += [_policy(p, results) for p in results.policies if p is not results.undefended]
+    found += [f"One copy's luck: behind {p.policy} they came to {spread(p)}." for p in results.policies if spread(p)]
     floor = chance_recovery(results)
     found.append(
         f"A copy that learned nothing stands at {ratio(floor)}: {results.victim.chance:.2f} chance over the victim's "
@@ -115,10 +133,7 @@ def _leak(policy: PolicyResult) -> str:
 def _detection(detector: DetectorResult | None, baseline: DetectorResult | None) -> list[str]:
     if detector is None:
         return []
-    told = (
-        f"The {detector.name} detector flags {rate(detector.tpr, detector.tpr_interval, detector.n_out)} of out images at "
-        f"{rate(detector.fpr, detector.fpr_interval, detector.n_in)} of in images"
-    )
+    told = f"The {detector.name} detector flags {flagged_out(detector)} of out images at {flagged_in(detector)} of in images"
     if baseline is None:
         return [f"{told}."]
     return [

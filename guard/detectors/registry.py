@@ -8,6 +8,7 @@ DETECTORS: Registry[Detector] = Registry(
     Detector,  # type: ignore[type-abstract]  # the base is only compared against
     {
         "linear": "guard.detectors.linear:Linear",
+        "two-sided": "guard.detectors.two_sided:TwoSided",
         "linear-late": "guard.detectors.linear_late:LinearLate",
         "linear-last": "guard.detectors.linear_last:LinearLast",
         "energy": "guard.detectors.energy:Energy",

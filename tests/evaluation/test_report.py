@@ -201,4 +201,4 @@ def test_terminal_table_has_a_row_a_policy_and_reads_no_markup() -> None:
     assert all(column in text for column in TERMINAL_COLUMNS)
     assert "[red]x" in text
     assert "0.93x" in text
-    assert "low-level statistics: TPR 0.060" in text
+    assert "low-level statistics: TPR 6.0 %" in text

@@ -7,7 +7,7 @@ import torch
 from evaluation.adversaries.soft import Soft
 from evaluation.metrics import accuracy
 from evaluation.models import ARCHITECTURES, architecture, build
-from evaluation.surrogate import Student, copy_victim
+from evaluation.surrogate import Student, copy_side_by_side, copy_victim
 from evaluation.training import Training, predict, train
 from evaluation.transfer import Queries, TransferSet
 from guard.errors import ConfigError, InvalidInputError
@@ -120,3 +120,34 @@ def test_a_copy_of_answers_answers_like_the_victim():
     stolen = TransferSet(Queries(pixels, np.arange(96)), np.eye(3, dtype=np.float32)[labels])
     copy = copy_victim(stolen, adversary=Soft(), student=Student(training=QUICK), seed=0, progress=nothing)
     assert accuracy(predict(copy, pixels), labels) > 0.9
+
+
+def test_copies_side_by_side_are_those_of_one_after_the_other():
+    pixels, labels = coloured(66)
+    stolen = TransferSet(Queries(pixels, np.arange(66)), np.eye(3, dtype=np.float32)[labels])
+    plan, told = [(stolen.first(n), seed) for n in (33, 66) for seed in (1, 2)], []
+    student = Student(training=QUICK)
+    together = copy_side_by_side(
+        plan, adversary=Soft(), student=student, n_at_once=3, progress=lambda done, total: told.append(done / total)
+    )
+    for model, (answers, seed) in zip(together, plan, strict=True):
+        alone = copy_victim(answers, adversary=Soft(), student=student, seed=seed, progress=nothing)
+        np.testing.assert_array_equal(predict(model, pixels), predict(alone, pixels))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_an_interrupt_ends_every_training_at_its_next_step():
+    pixels, labels = coloured(66)
+    stolen = TransferSet(Queries(pixels, np.arange(66)), np.eye(3, dtype=np.float32)[labels])
+    steps = []
+
+    def interrupted(done: int, _total: int) -> None:
+        steps.append(done)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+
+    endless = Student(training=Training(epochs=100_000))
+    with pytest.raises(KeyboardInterrupt):
+        copy_side_by_side([(stolen, 1), (stolen, 2)], adversary=Soft(), student=endless, n_at_once=2, progress=interrupted)
+    assert len(steps) < 50

@@ -59,8 +59,7 @@ def data() -> FitData:
 def graph(head: Head) -> bytes:
     """Lay a head onto a graph whose inputs are its taps; return the file's bytes."""
     lowered = lower(head, {tap: tap for tap in head.taps}, prefix="head", opset=18)
-    shown = taps_of(np.zeros((1, WIDTH)))
-    inputs = [helper.make_tensor_value_info(t, TensorProto.FLOAT, ["n", shown[t].shape[1]]) for t in head.taps]
+    inputs = [helper.make_tensor_value_info(t, TensorProto.FLOAT, ["n", None]) for t in head.taps]
     output = helper.make_tensor_value_info(lowered.score, TensorProto.FLOAT, ["n"])
     made = helper.make_graph(lowered.nodes, "head", inputs, [output], lowered.initializers)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -193,6 +192,7 @@ CASES = [
     Case("linear", (regression("stage1", "stage2", "stage10", strength=0.1),), {"strength": 0.1}),
     Case("linear-late", (regression("stage2", "stage10"),)),  # ten follows two, as numbers do and names do not
     Case("linear-last", (regression("penultimate", "logits"),)),
+    Case("two-sided"),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join([c.name, *map(str, c.options.values())]))
 
@@ -257,6 +257,20 @@ def test_agrees_with_its_reference(case: Case, reference: Reference) -> None:
     fitted, taps = data(), outside(100, seed=6)
     ours, theirs = score(case.build().fit(fitted), taps), reference(fitted, taps)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_two_sided_sees_what_lies_on_both_sides_and_linear_does_not() -> None:
+    rng = np.random.default_rng(11)
+    near, wide = (rng.normal(0, size, (600, 6)).astype(np.float32) for size in (1, 5))
+    fitted = FitData({"stage1": near[:300]}, np.zeros(300, np.int64), N_CLASSES, {"stage1": wide[:300]})
+
+    def wins(name: str) -> float:
+        found = DETECTORS.get(name)().fit(fitted)
+        inner, outer = (score(found, {"stage1": part[300:]}) for part in (near, wide))
+        return float((outer[:, None] > inner[None]).mean())
+
+    assert wins("two-sided") > 0.98
+    assert wins("linear") < 0.7
 
 
 @pytest.mark.parametrize(
