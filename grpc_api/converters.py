@@ -6,6 +6,7 @@ Source: Open Inference Protocol (KServe V2), "tensor data" and "raw tensor conte
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -198,3 +199,21 @@ def decode_outputs(response: pb.ModelInferResponse, names: Sequence[str]) -> lis
     if missing := [name for name in names if name not in indices]:
         raise InvalidInputError(f"the server's answer has no output {missing[0]!r}; it has {', '.join(indices)[:128] or 'none'}")
     return [decode_output(response, indices[name]) for name in names]
+
+
+def replace_output(response: Any, name: str, values: Floats) -> Any:
+    """Return a response of the same class whose only output is this one, with other values; type and form stay as they were."""
+    index = next(i for i, item in enumerate(response.outputs) if item.name == name)
+    made = type(response)(model_name=response.model_name, model_version=response.model_version, id=response.id)
+    for key, value in response.parameters.items():
+        made.parameters[key].CopyFrom(value)
+    item = made.outputs.add()
+    item.CopyFrom(response.outputs[index])
+    dtype, field = DATATYPES[item.datatype]
+    given = np.ascontiguousarray(values, dtype)
+    item.ClearField("contents")
+    if response.raw_output_contents:
+        made.raw_output_contents.append(given.tobytes())
+    elif field is not None:
+        getattr(item.contents, field).extend(given.ravel().tolist())
+    return made

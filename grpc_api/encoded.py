@@ -65,6 +65,10 @@ class ImageDecoder:
             await self._decoded(t, spec, max_rows=max_rows, timeout_s=timeout_s) if t.datatype == "BYTES" else t for t in tensors
         ]
 
+    def open_now(self, tensors: Sequence[Tensor], spec: InputSpec, *, max_rows: int) -> list[Tensor]:
+        """As `open`, in the calling thread: for a server that gives each request a thread of its own."""
+        return [self._decoded_now(t, spec, max_rows=max_rows) if t.datatype == "BYTES" else t for t in tensors]
+
     def close(self) -> None:
         """Let what is being decoded end, and drop the rest."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -84,12 +88,18 @@ class ImageDecoder:
             raise DeadlineError("the deadline passed while images were decoded; allow more time or send fewer at once") from None
         finally:
             self._waiting -= len(files)
-        values: Array = pixels if spec.layout == "NHWC" else np.moveaxis(pixels, 3, 1)
-        return Tensor(tensor.name, "UINT8", values.shape, lambda: values)
+        return _grey_levels(tensor.name, pixels, spec)
+
+    def _decoded_now(self, tensor: Tensor, spec: InputSpec, *, max_rows: int) -> Tensor:
+        files, size = _files(tensor, spec, max_rows=max_rows), image_size(spec)
+        names = _names(tensor.name, len(files))
+        self._check_sum(files, names)
+        rows = [self._row(*item, size) for item in zip(files, names, strict=True)]
+        return _grey_levels(tensor.name, _stacked(rows, size), spec)
 
     async def _pixels(self, files: Sequence[bytes], name: str, size: tuple[int, int]) -> Pixels:
         loop = asyncio.get_running_loop()
-        names = [f"input {name!r} row {row}" for row in range(len(files))]
+        names = _names(name, len(files))
         if len(files) > 1:  # one image is held to its own limit
             await loop.run_in_executor(self._threads, self._check_sum, files, names)
         jobs = [loop.run_in_executor(self._threads, self._row, *item, size) for item in zip(files, names, strict=True)]
@@ -100,7 +110,7 @@ class ImageDecoder:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
             raise
-        return np.stack(rows) if rows else np.empty((0, *size, 3), np.uint8)
+        return _stacked(rows, size)
 
     def _check_sum(self, files: Sequence[bytes], names: Sequence[str]) -> None:
         total = 0
@@ -116,6 +126,20 @@ class ImageDecoder:
         limits = self._limits
         pixels = decode(content, name=name, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes, formats=FORMATS)
         return framed(pixels, size)
+
+
+def _names(name: str, n: int) -> list[str]:
+    return [f"input {name!r} row {row}" for row in range(n)]
+
+
+def _stacked(rows: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
+    return np.stack(rows) if rows else np.empty((0, *size, 3), np.uint8)
+
+
+def _grey_levels(name: str, pixels: Pixels, spec: InputSpec) -> Tensor:
+    """Return (n, h, w, 3) pixels as the UINT8 tensor that a client could have sent, in the graph's own layout."""
+    values: Array = pixels if spec.layout == "NHWC" else np.moveaxis(pixels, 3, 1)
+    return Tensor(name, "UINT8", values.shape, lambda: values)
 
 
 def _files(tensor: Tensor, spec: InputSpec, *, max_rows: int) -> list[bytes]:

@@ -15,10 +15,8 @@ from grpc_api.telemetry import Metrics, ModelMetrics
 from guard.bundle import Bundle, Manifest, load_bundle
 from guard.decision_log import Witness
 from guard.guard import Guard
-from guard.policies.registry import POLICIES
 from guard.rules import Rules
 from guard.secret import Secret
-from guard.settings import from_options
 from guard.types import ApplyTo
 
 log = structlog.get_logger()
@@ -47,12 +45,7 @@ class Loaded:
 
 def build_guard(manifest: Manifest, mode: Mode, secret: Secret | None) -> Guard:
     """Return the guard as the bundle says, or as the mode says instead; ConfigError names what does not fit."""
-    own = mode.policy is None
-    name = manifest.policy.name if mode.policy is None else mode.policy
-    options = {**(manifest.policy.options if own else {}), **mode.options}
-    policy = from_options(POLICIES.get(name), options, what=f"policy {name!r}")
-    apply_to = mode.apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
-    return Guard(manifest, policy, apply_to=apply_to, secret=secret, rules=mode.rules)
+    return Guard.of(manifest, policy=mode.policy, options=mode.options, apply_to=mode.apply_to, secret=secret, rules=mode.rules)
 
 
 class Loader:

@@ -1,16 +1,18 @@
 """Guard: where scores, threshold and policy meet, and an answer is decided row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from guard.bundle import Manifest
-from guard.errors import ConfigError
+from guard.errors import ConfigError, PermissionDeniedError
 from guard.policies.base import NearDuplicates, Policy, Rows
+from guard.policies.registry import POLICIES
 from guard.rowkey import model_key, row_keys
 from guard.rules import Choice, Rules
 from guard.secret import Secret
+from guard.settings import from_options
 from guard.types import Action, ApplyTo, Bools, Floats
 
 
@@ -66,6 +68,25 @@ class Guard:
         self._secret = secret
         self._model_key = model_key(context=context, secret=secret) if needy is not None and secret is not None else b""
 
+    @classmethod
+    def of(  # noqa: PLR0913  # each has a default
+        cls,
+        manifest: Manifest,
+        *,
+        policy: str | None = None,
+        options: Mapping[str, float | int | str | bool] | None = None,
+        apply_to: ApplyTo | None = None,
+        secret: Secret | None = None,
+        rules: Rules | None = None,
+    ) -> "Guard":
+        """Return the guard as a bundle says, or as is said here instead; ConfigError names what does not fit."""
+        own = policy is None
+        name = manifest.policy.name if policy is None else policy
+        given = {**(manifest.policy.options if own else {}), **(options or {})}
+        made = from_options(POLICIES.get(name), given, what=f"policy {name!r}")
+        stands_on = apply_to or (ApplyTo(manifest.policy.apply_to) if own else ApplyTo.FLAGGED)
+        return cls(manifest, made, apply_to=stands_on, secret=secret, rules=rules)
+
     @property
     def standing(self) -> str:
         """What answers flagged rows, in a word: the policy's name, or that rules choose it."""
@@ -97,3 +118,14 @@ class Guard:
         excess = score - self.threshold.of(top)
         answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
         return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), score)
+
+    def answer(self, inputs: Floats, probabilities: Floats, scores: Floats, *, tenant: str | None = None) -> Floats:
+        """Return what the client gets for n rows, (n, k) float32: the whole guard in one call, for a server of any kind.
+
+        `inputs` (n, ...) is what the model got, `probabilities` (n, k) and `scores` (n, m) are what the fused model made of it.
+        PermissionDeniedError if a row is refused: then the whole request is. `decide` tells what was decided as well.
+        """
+        decision = self.decide(probabilities, scores, self.keys(inputs), tenant=tenant)
+        if Action.REFUSE in decision.actions:
+            raise PermissionDeniedError("this query is not answered")
+        return decision.answers

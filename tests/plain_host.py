@@ -1,5 +1,7 @@
 """Somebody else's V2 server: plain grpcio, the stubs that tritonclient ships, ONNX Runtime. It knows nothing of a guard."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,3 +84,44 @@ def plain_host(host: PlainHost, *, interceptors: Sequence[grpc.ServerInterceptor
         yield f"127.0.0.1:{bound}"
     finally:
         server.stop(0).wait()
+
+
+class AioPlainHost(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """The same host, its handlers coroutines."""
+
+    def __init__(self, host: PlainHost) -> None:
+        self._host = host
+
+    def __getattribute__(self, name):
+        host = super().__getattribute__("_host")
+        if not hasattr(PlainHost, name) or name.startswith("_"):
+            return super().__getattribute__(name)
+
+        async def call(request, context):
+            return getattr(host, name)(request, context)
+
+        return call
+
+
+@contextmanager
+def aio_host(servicer: Any, *, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> Iterator[str]:
+    """Serve on an event loop in a thread of its own; yields the address. Handlers that are no coroutines run in threads."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(ThreadPoolExecutor(4), interceptors=list(interceptors), options=[("grpc.so_reuseport", 0)])
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    server, port = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(20)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        loop.close()

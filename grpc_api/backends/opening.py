@@ -2,9 +2,10 @@
 
 import structlog
 
+from grpc_api.backends.answer import Answer
 from grpc_api.backends.base import Backend
 from grpc_api.backends.embedded import Embedded
-from grpc_api.backends.proxy import Answer, Proxy
+from grpc_api.backends.proxy import Proxy
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Address, Upstream
 from grpc_api.listening import is_loopback

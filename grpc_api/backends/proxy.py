@@ -7,28 +7,17 @@ would show what a policy hides.
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from grpc_api.backends.answer import SCORES, Answer
 from grpc_api.backends.base import Backend
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Upstream
 from guard.bundle import Manifest
 from guard.errors import BackendError, BundleError, KnockguardError, NotLoadedError, QuotaExceededError, UnavailableError
 from guard.types import Floats
-
-SCORES = "scores"
-_SUM_TOLERANCE = 1e-2  # of a row; models in half precision miss one by thousandths
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The upstream's output that holds the answer, and whether it is logits, which become probabilities here."""
-
-    output: str
-    logits: bool = False
 
 
 class Proxy(Backend):
@@ -80,7 +69,7 @@ class Proxy(Backend):
         wanted = (len(inputs), len(self._manifest.labels)), (len(inputs), len(self._manifest.detectors))
         if (answer.shape, scores.shape) != wanted:
             raise BackendError(f"the model answered with shapes {answer.shape} and {scores.shape}; {wanted} were expected")
-        return (_softmax(answer) if self._answer.logits else _checked(answer)), scores
+        return self._answer.probabilities(answer), scores
 
     def _check(self) -> None:
         """BundleError if two rows of nothing are not answered as the bundle says; a fault that may pass is no such thing."""
@@ -95,17 +84,3 @@ class Proxy(Backend):
                 f"the upstream's model does not answer as the bundle says: {error}. It must take FP32 {spec.name!r} of shape "
                 f"{[-1, *spec.shape]} and give {self._answer.output!r} with {n_classes} classes{also}"
             ) from error
-
-
-def _softmax(logits: Floats) -> Floats:
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _checked(probabilities: Floats) -> Floats:
-    """Return them; BackendError if a row is no distribution, such as logits. NaN is left to the pipeline, which tells the row."""
-    finite = np.isfinite(probabilities).all(axis=1)
-    off = (probabilities < 0).any(axis=1) | (np.abs(probabilities.sum(axis=1) - 1) > _SUM_TOLERANCE)
-    if (off & finite).any():
-        raise BackendError("the model's answer is no probabilities; if it is logits, say so with --upstream-logits")
-    return probabilities

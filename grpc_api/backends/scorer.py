@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from grpc_api.backends.answer import SCORES
 from grpc_api.backends.embedded import open_session
 from guard.bundle import Bundle
 from guard.errors import BackendError, BundleError
 from guard.types import Floats
-
-SCORES = "scores"
 
 
 class Scorer:

@@ -19,8 +19,9 @@ from grpc_api.pipeline import Pipeline
 from grpc_api.settings import LimitSettings
 from grpc_api.stubs import knockguard_inference_pb2 as pb
 from grpc_api.tracing import TRACE
+from grpc_api.wishes import check_wishes
 from guard.bundle import InputSpec
-from guard.errors import InvalidInputError, NotLoadedError
+from guard.errors import NotLoadedError
 from guard.types import Floats
 
 # A text, since the class takes its parameters in the stubs alone.
@@ -29,8 +30,6 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 SERVICE = "inference.GRPCInferenceService"
 _PLATFORM = "onnxruntime_onnx"
 _AT_ONCE_BYTES = 1 << 20  # of float32: about a millisecond
-# Extensions of one server that change where tensors are or what they mean: passed over, they would give wrong answers in silence.
-_NOT_UNDERSTOOD = ("classification", "shared_memory_region")
 
 
 class InferenceServicer:
@@ -85,7 +84,7 @@ class InferenceServicer:
         self, pipeline: Pipeline, request: pb.ModelInferRequest, context: "Context", began: float
     ) -> pb.ModelInferResponse:
         manifest = pipeline.manifest
-        _check_wishes(request, manifest.output)
+        check_wishes(request, manifest.output)
         tensors = decode_inputs(request)
         n_bytes = claimed_bytes(tensors, manifest.input, max_rows=self._max_rows)
         with self._bytes.held(request.ByteSize() + n_bytes):
@@ -133,15 +132,3 @@ async def _read(tensor: Tensor, spec: InputSpec, n_bytes: int) -> Floats:
 def request_id(given: str) -> str:
     """Return a client's own id if it is short and plain, else one of ours: what a client writes freely is kept nowhere."""
     return given if _ID.fullmatch(given) else token_hex(8)
-
-
-def _check_wishes(request: pb.ModelInferRequest, output: str) -> None:
-    """InvalidInputError if an output is asked for that is not the model's only one, or a tensor in a way that is not ours."""
-    for wish in request.outputs:
-        if wish.name != output:
-            raise InvalidInputError(f"there is no output {wish.name!r}; the model has {output!r}")
-    tensors = [*((t.name, t.parameters) for t in request.inputs), *((t.name, t.parameters) for t in request.outputs)]
-    for tensor, parameters in tensors:
-        for name in _NOT_UNDERSTOOD:
-            if name in parameters:
-                raise InvalidInputError(f"{tensor!r} has the parameter {name!r}; tensors are sent whole, in the message")

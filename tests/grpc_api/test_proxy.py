@@ -14,8 +14,9 @@ from onnx import helper
 from plain_host import PlainHost, plain_host
 from tiny_bundle import rows_of, tiny_manifest, tiny_model
 
+from grpc_api.backends.answer import Answer
 from grpc_api.backends.embedded import Embedded
-from grpc_api.backends.proxy import Answer, Proxy
+from grpc_api.backends.proxy import Proxy
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Address, Upstream
 from guard.bundle import Bundle

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guard.bundle import Manifest
-from guard.errors import ConfigError
+from guard.errors import ConfigError, PermissionDeniedError
 from guard.guard import Guard
 from guard.policies.registry import POLICIES
 from guard.secret import Secret
@@ -99,3 +99,21 @@ def test_empty_batch_is_answered(manifest: Manifest) -> None:
 def test_graph_that_does_not_fit_its_manifest_is_told(manifest: Manifest) -> None:
     with pytest.raises(ConfigError, match="do not belong together"):
         guard(manifest, "observe").decide(PROBABILITIES, SCORES[:, :1])
+
+
+def test_whole_guard_in_one_call_answers_as_its_parts_and_refuses_by_error(manifest: Manifest) -> None:
+    shuffling = guard(manifest, "shuffle")
+    parts = shuffling.decide(PROBABILITIES, SCORES, shuffling.keys(INPUTS)).answers
+    np.testing.assert_array_equal(shuffling.answer(INPUTS, PROBABILITIES, SCORES), parts)
+    refusing = guard(manifest, "refuse")
+    with pytest.raises(PermissionDeniedError, match="not answered"):
+        refusing.answer(INPUTS, PROBABILITIES, SCORES)
+    np.testing.assert_array_equal(refusing.answer(INPUTS[1:2], PROBABILITIES[1:2], SCORES[1:2]), PROBABILITIES[1:2])
+
+
+def test_guard_as_the_bundle_says_or_as_is_said_instead(manifest: Manifest) -> None:
+    own = Guard.of(manifest, secret=SECRET)
+    assert (own.policy.name, own.apply_to) == (manifest.policy.name, ApplyTo(manifest.policy.apply_to))
+    other = Guard.of(manifest, policy="top-k", options={"k": 1}, apply_to=ApplyTo.ALL)
+    assert (other.policy.name, other.apply_to) == ("top-k", ApplyTo.ALL)
+    np.testing.assert_allclose(other.decide(PROBABILITIES, SCORES).answers[0], [0.7, 0.15, 0.15], rtol=1e-6)
