@@ -5,12 +5,12 @@ Every model here is frozen and refuses keys that it does not know; `evaluation.e
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import product
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from evaluation.optimiser import Optimiser, Weights
 from evaluation.pools import PoolChoice
 from guard.types import ApplyTo
 
@@ -22,21 +22,6 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Optimiser(StrEnum):
-    """How weights move."""
-
-    SGD = "sgd"
-    ADAM = "adam"
-    ADAMW = "adamw"
-
-
-class Weights(StrEnum):
-    """What a network starts from: another set's weights, or nothing."""
-
-    IMAGENET = "imagenet"
-    NONE = "none"
 
 
 class Training(_Frozen):

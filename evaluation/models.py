@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.networks import Layered, Lite0
+from evaluation.optimiser import Weights
 from guard.errors import ConfigError
 from guard.registry import nearest
 
@@ -60,10 +61,14 @@ def _convolution(channels: int, width: int, *, stride: int) -> nn.Sequential:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """`make(n_classes)` returns a module with fresh weights; `stages` maps stage1, ... to the paths of its submodules."""
+    """`make(n_classes)` returns a module with fresh weights; `stages` maps stage1, ... to the paths of its submodules.
+
+    `make_pretrained` returns one with ImageNet's weights but for its last layer, which is fresh; None where there are none.
+    """
 
     make: Callable[[int], nn.Module]
     stages: Mapping[str, str]
+    make_pretrained: Callable[[int], nn.Module] | None = None
 
 
 def _cnn(*widths: int) -> Architecture:
@@ -78,7 +83,15 @@ def _torchvision(name: str, stages: Sequence[str]) -> Architecture:
 
         return nn.Sequential(Normalise(), models.get_model(name, weights=None, num_classes=n_classes))
 
-    return Architecture(make, {f"stage{i}": f"1.{path}" for i, path in enumerate(stages, start=1)})
+    def make_pretrained(n_classes: int) -> nn.Module:
+        from torchvision import models
+
+        model = models.get_model(name, weights="IMAGENET1K_V1")  # downloaded once, into torch's own cache
+        holder, last = (model, "fc") if hasattr(model, "fc") else (model.classifier, str(len(model.classifier) - 1))
+        setattr(holder, last, nn.Linear(getattr(holder, last).in_features, n_classes))
+        return nn.Sequential(Normalise(), model)
+
+    return Architecture(make, {f"stage{i}": f"1.{path}" for i, path in enumerate(stages, start=1)}, make_pretrained)
 
 
 def _resnet(name: str) -> Architecture:
@@ -117,11 +130,26 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build(name: str, *, n_classes: int, seed: int) -> nn.Module:
-    """Return a model whose first weights depend on `seed` alone; PyTorch's own random state is as it was."""
+def build(name: str, *, n_classes: int, seed: int, weights: Weights = Weights.NONE) -> nn.Module:
+    """Return a model whose first weights depend on `seed` alone, or on ImageNet and it; PyTorch's own random state is as it was.
+
+    ConfigError if the architecture has no ImageNet weights, or they can be neither found nor downloaded.
+    """
     if n_classes < 2:
         raise ConfigError(f"{n_classes} classes; a classifier needs at least 2")
     chosen = architecture(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return chosen.make(n_classes)
+        if weights is Weights.NONE:
+            return chosen.make(n_classes)
+        if chosen.make_pretrained is None:
+            raise ConfigError(f"{name!r} has no ImageNet weights here; use weights = 'none', or resnet18")
+        try:
+            return chosen.make_pretrained(n_classes)
+        except OSError as error:
+            raise ConfigError(f"the ImageNet weights of {name!r} cannot be had ({error}); use weights = 'none'") from None
+
+
+def placed(model: nn.Module) -> nn.Module:
+    """Return the model on the GPU if there is one that PyTorch can use, else as it is."""
+    return model.to("cuda") if torch.cuda.is_available() else model

@@ -9,7 +9,8 @@ from threading import Event, Lock
 from torch import nn
 
 from evaluation.adversaries.base import Adversary
-from evaluation.models import build
+from evaluation.models import build, placed
+from evaluation.optimiser import Weights
 from evaluation.training import Training, train
 from evaluation.transfer import TransferSet
 from guard.types import Reporter
@@ -21,6 +22,7 @@ class Student:
 
     architecture: str = "cnn-small"
     training: Training = field(default_factory=Training)
+    weights: Weights = Weights.NONE
 
 
 def copy_victim(stolen: TransferSet, *, adversary: Adversary, student: Student, seed: int, progress: Reporter) -> nn.Module:
@@ -41,7 +43,10 @@ def copy_side_by_side(
     """
     lessons = [adversary.lesson(stolen) for stolen, _ in plan]
     # Built here: first weights come from PyTorch's global random state, which threads would share.
-    models = [build(student.architecture, n_classes=stolen.n_classes, seed=seed) for stolen, seed in plan]
+    models = [
+        placed(build(student.architecture, n_classes=stolen.n_classes, seed=seed, weights=student.weights))
+        for stolen, seed in plan
+    ]
     sofar = _Progress([len(lesson) for lesson in lessons], progress)
 
     def learn(number: int) -> nn.Module:

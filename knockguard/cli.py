@@ -166,6 +166,23 @@ app.command()(attack)
 
 
 @app.command()
+def evaluate(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file, such as experiments/cpu/cifar10.toml.")],
+    data: Annotated[Path, typer.Option(help="The folder of image sets: Parquet, or as their authors publish them.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=_folder, help="Folder for results, report, and what is kept to go on from.")
+    ] = Path("evaluation"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing from an earlier run.")] = False,
+    json: Json = False,
+) -> None:
+    """Carry out an experiment file: train, protect, serve, attack, copy, measure, and report beside the paper's figures."""
+    from knockguard.evaluating import EvaluateOptions, evaluate_file
+
+    if not evaluate_file(EvaluateOptions(experiment, data, out, fresh), as_json=json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")],
     out: Annotated[

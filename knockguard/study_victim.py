@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 
 from evaluation.datasets import DATASETS, ImageSet, Split, load
-from evaluation.experiment_file import Optimiser, Victim, Weights
+from evaluation.experiment_file import Victim
 from evaluation.models import architecture, build
+from evaluation.optimiser import Optimiser, Weights
 from evaluation.training import Training, train
 from exporters.graph import load_graph
 from exporters.taps import Taps, find_taps

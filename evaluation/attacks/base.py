@@ -67,6 +67,7 @@ class Attack(ABC):
 
     name: ClassVar[str]
     needs_groups: ClassVar[bool] = False
+    needs_inside: ClassVar[bool] = False  # group 0 must be the victim's own kind of image
     customary_adversary: ClassVar[str] = "soft"  # what its authors do with the answers; it composes with the others as well
 
     @final

@@ -19,6 +19,7 @@ class InDistribution(Attack):
 
     name: ClassVar[str] = "in-distribution"
     needs_groups: ClassVar[bool] = True
+    needs_inside: ClassVar[bool] = True
     inside: int = 0
 
     def choose(self, turn: Turn) -> Queries:

@@ -20,6 +20,7 @@ class Mixture(Attack):
 
     name: ClassVar[str] = "mixture"
     needs_groups: ClassVar[bool] = True
+    needs_inside: ClassVar[bool] = True
     share: float = 0.5
     inside: int = 0
 

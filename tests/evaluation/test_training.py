@@ -7,6 +7,7 @@ import torch
 from evaluation.adversaries.soft import Soft
 from evaluation.metrics import accuracy
 from evaluation.models import ARCHITECTURES, architecture, build
+from evaluation.optimiser import Optimiser, Weights
 from evaluation.surrogate import Student, copy_side_by_side, copy_victim
 from evaluation.training import Training, predict, train
 from evaluation.transfer import Queries, TransferSet
@@ -151,3 +152,32 @@ def test_an_interrupt_ends_every_training_at_its_next_step():
     with pytest.raises(KeyboardInterrupt):
         copy_side_by_side([(stolen, 1), (stolen, 2)], adversary=Soft(), student=endless, n_at_once=2, progress=interrupted)
     assert len(steps) < 50
+
+
+@pytest.mark.parametrize("optimiser", list(Optimiser))
+def test_every_optimiser_learns(optimiser):
+    pixels, labels = coloured(96)
+    plan = Training(epochs=12, lr=0.02 if optimiser is Optimiser.SGD else 3e-3, batch_size=16, optimiser=optimiser)
+    model = train(build("cnn-small", n_classes=3, seed=0), pixels, labels, training=plan, seed=0, progress=nothing)
+    assert accuracy(predict(model, pixels), labels) > 0.9
+
+
+def test_rate_drops_when_the_plan_says_and_by_as_much():
+    """A rate of nothing after the first epoch leaves the weights as they were after it."""
+    pixels, labels = coloured(64)
+
+    def trained(epochs, drop_every):
+        plan = Training(
+            epochs=epochs, lr=0.1, weight_decay=0, batch_size=16, optimiser=Optimiser.SGD, drop_every=drop_every, drop_to=1e-12
+        )
+        return weights(train(build("cnn-small", n_classes=3, seed=0), pixels, labels, training=plan, seed=0, progress=nothing))
+
+    np.testing.assert_allclose(trained(3, 1), trained(1, 1), atol=1e-6)
+    assert np.abs(trained(3, 2) - trained(1, 2)).max() > 1e-3
+
+
+def test_schedule_out_of_range_is_refused():
+    with pytest.raises(ConfigError, match="drop_every 0"):
+        Training(drop_every=0)
+    with pytest.raises(ConfigError, match="has no ImageNet weights here"):
+        build("cnn-small", n_classes=3, seed=0, weights=Weights.IMAGENET)

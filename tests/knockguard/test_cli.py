@@ -79,6 +79,7 @@ OUT_OPTIONS = {
     "audit": ["bundle", "--in", "in", "--pool", "out", "--out"],
     "recalibrate": ["bundle", "--scores", "log.csv", "--out"],
     "study": ["study.toml", "--data", "data", "--out"],
+    "evaluate": ["experiment.toml", "--data", "data", "--out"],
     "attack": ["127.0.0.1:1", "--pool", "in", "--test", "in", "--model", "m", "--out"],
 }
 OUT_FILES = {"report": ["results.json", "--out"], "secret": [], "serve": ["bundle", "--ready-file"]}

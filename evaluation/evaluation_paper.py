@@ -1,0 +1,104 @@
+"""An evaluation's figures beside the paper's, for the cells that both have, and never across tables."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from evaluation.evaluation_results import Evaluation, VictimRow
+from evaluation.paper_figures import TABLES, figure
+
+# What the paper calls the victims of a set; the second is the one without the copier's pre-trained weights, where a table has it.
+_VICTIMS = {
+    "cifar10": ("CIFAR10-RN34", "CIFAR10-9L"),
+    "gtsrb": ("GTSRB-RN34", "GTSRB-5L"),
+    "caltech101": ("Caltech-RN34",),
+    "caltech256": ("Caltech-RN34",),
+    "cubs200": ("CUBS-RN34",),
+    "diabetic5": ("Diabetic5-RN34",),
+}
+_UNDEFENDED, _LABEL_ONLY, _SHUFFLE = "observe", "label-only@all", "shuffle"
+_RECOVERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "table2": (("recovery", "recovery, undefended", _UNDEFENDED),),
+    "table5": (
+        ("recovery_undefended", "recovery, undefended", _UNDEFENDED),
+        ("recovery_defended", "recovery, flagged answers shuffled", _SHUFFLE),
+    ),
+    "table6": (
+        ("recovery_rn34", "recovery, copier of the first architecture", _UNDEFENDED),
+        ("recovery_vgg16", "recovery, copier of the second architecture", _UNDEFENDED),
+    ),
+    "table7": (
+        ("recovery_full_vector", "recovery, full vectors", _UNDEFENDED),
+        ("recovery_label_only", "recovery, labels alone", _LABEL_ONLY),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One cell of the paper with ours: who, what, both figures as they are printed, and where the paper has it."""
+
+    victim: str
+    quantity: str
+    ours: str
+    theirs: str
+    where: str
+
+
+def beside(evaluation: Evaluation) -> list[Beside]:
+    """Return a row for each cell of the tables that the experiment names, with a dash where ours is missing."""
+    rows = []
+    for table in evaluation.figures:
+        for victim in _once(evaluation.victims):
+            if (row := _row(victim, table)) is not None:
+                rows += list(_accuracies(evaluation, victim, table, row))
+    return rows
+
+
+def _accuracies(evaluation: Evaluation, victim: VictimRow, table: str, row: str) -> Iterator[Beside]:
+    where = f"{table.replace('table', 'table ')}, {row}"
+    accuracy = figure(table, row, "victim")
+    if accuracy is not None:
+        ours = fmean(v.accuracy for v in evaluation.victims if v.name == victim.name)
+        yield Beside(victim.name, "victim's accuracy", f"{100 * ours:.1f} %", f"{accuracy:g} %", where)
+    surrogates = list(dict.fromkeys(c.surrogate for c in evaluation.cells))
+    for column, quantity, policy in _RECOVERIES.get(table, ()):
+        theirs = figure(table, row, column)
+        copier = surrogates[int(column.endswith("vgg16")) :][:1]
+        recovered = mean_recovery(evaluation, victim.name, policy, copier[0]) if copier else None
+        if theirs is not None:
+            yield Beside(victim.name, quantity, "-" if recovered is None else f"{recovered:.2f}x", f"{theirs:.2f}x", where)
+    if table.startswith("table4") and victim.detectors:
+        first = victim.detectors[0]
+        for name, ours_rate, theirs in (
+            ("out flagged (TPR)", first.tpr, figure(table, row, "tpr")),
+            ("in let through (TNR)", 1 - first.fpr, figure(table, row, "tnr")),
+        ):
+            yield Beside(victim.name, f"{name}, {first.name}", f"{100 * ours_rate:.1f} %", f"{theirs:g} %", where)
+
+
+def mean_recovery(evaluation: Evaluation, victim: str, policy: str, surrogate: str) -> float | None:
+    """Return the mean recovery, over seeds, of a plain Knockoff with soft labels at the largest budget; None if there is none."""
+    largest = max((c.budget for c in evaluation.cells), default=0)
+    found = [
+        c.recovery
+        for c in evaluation.cells
+        if (c.victim, c.policy, c.surrogate) == (victim, policy, surrogate)
+        and (c.attack, c.adversary, c.budget) == ("knockoff", "soft", largest)
+    ]
+    return fmean(found) if found else None
+
+
+def _row(victim: VictimRow, table: str) -> str | None:
+    """Return the paper's row for a victim of ours: its own name, else its set's; the second where no weights were given."""
+    rows = TABLES.get(table, {})
+    if victim.name in rows:
+        return victim.name
+    names = [name for name in _VICTIMS.get(victim.set, ()) if name in rows]
+    if not names:
+        return None
+    return names[-1] if victim.weights == "none" and len(names) > 1 else names[0]
+
+
+def _once(victims: tuple[VictimRow, ...]) -> list[VictimRow]:
+    return list({v.name: v for v in reversed(victims)}.values())[::-1]

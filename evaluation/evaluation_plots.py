@@ -1,0 +1,86 @@
+"""An evaluation's plots, as SVG: harm against utility, recovery by budget, and figure 1's answers by class."""
+
+from itertools import cycle
+
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, lines_of
+from evaluation.evaluation_results import Evaluation
+from evaluation.plot_frame import GRID, HARM, INK, SAFE, canvas, svg
+
+_COLOURS = (SAFE, "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b", "#0891b2")
+
+
+def plots(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return (heading, svg) of each plot that the run has figures for."""
+    made = [
+        ("Harm against utility", _frontier(evaluation)),
+        ("What more queries buy", _budgets(evaluation)),
+        ("Answers by class, and the copy's accuracy there", _figure1(evaluation)),
+    ]
+    return [(heading, drawn) for heading, drawn in made if drawn is not None]
+
+
+def _frontier(evaluation: Evaluation) -> str | None:
+    """A point for each policy: down is less for the thief, right is more for customers."""
+    strongest = best(evaluation)
+    if len(strongest) < 2:
+        return None
+    with canvas(7.2, 3.6) as (figure, axes):
+        for line, colour in zip(strongest, cycle(_COLOURS), strict=False):
+            marked = HARM if line.first.policy == UNDEFENDED else colour
+            axes.scatter(line.first.benign_accuracy, line.recovery, s=60, color=marked)
+            axes.annotate(
+                f"{line.first.victim}: {line.policy}", (line.first.benign_accuracy, line.recovery), (7, 4),
+                textcoords="offset points", fontsize=8, color=INK,
+            )  # fmt: skip
+        axes.set_xlabel("a customer's accuracy through the guard")
+        axes.set_ylabel("recovery of the best adversary")
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.25)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        return svg(figure, "Recovery of the best adversary against a customer's accuracy, by policy")
+
+
+def _budgets(evaluation: Evaluation) -> str | None:
+    """A curve for each policy, of whoever recovers most with the largest budget."""
+    shown = {_thief(line) for line in best(evaluation)}
+    curves: dict[str, list[Line]] = {}
+    for line in lines_of(evaluation):
+        if _thief(line) in shown:
+            curves.setdefault(f"{line.first.victim}: {line.policy}", []).append(line)
+    curves = {name: lines for name, lines in curves.items() if len(lines) > 1}
+    if not curves:
+        return None
+    with canvas(7.2, 3.4) as (figure, axes):
+        for (name, lines), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
+            marked = HARM if lines[0].first.policy == UNDEFENDED else colour
+            axes.plot([x.first.n_asked for x in lines], [x.recovery for x in lines], marker="o", color=marked, label=name)
+        axes.set_xlabel("queries")
+        axes.set_ylabel("recovery")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+        return svg(figure, "Recovery by number of queries")
+
+
+def _thief(line: Line) -> tuple[str, ...]:
+    """Return what tells a line from others at the same budget."""
+    c = line.first
+    return c.victim, line.policy, c.surrogate, c.attack, c.adversary
+
+
+def _figure1(evaluation: Evaluation) -> str | None:
+    """The undefended run of the first victim: how the answers fall on classes, and how well the copy knows each."""
+    line = next((x for x in best(evaluation) if x.first.policy == UNDEFENDED), None)
+    if line is None or not line.first.n_answered:
+        return None
+    c, victim = line.first, evaluation.victim_of(line.first)
+    classes = range(len(c.answers))
+    with canvas(7.2, 3.2) as (figure, axes):
+        axes.bar(classes, [n / c.n_answered for n in c.answers], color=GRID, label="share of answers")
+        axes.plot(classes, [r or 0 for r in victim.recalls], color=INK, marker=".", linewidth=1, label="victim's accuracy")
+        axes.plot(classes, [r or 0 for r in c.recalls], color=HARM, marker=".", linewidth=1, label="copy's accuracy")
+        axes.set_xlabel(f"class of {c.victim}")
+        axes.set_ylim(0, 1)
+        figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
+        return svg(figure, "Share of answers by class beside the accuracies of victim and copy")

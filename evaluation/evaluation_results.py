@@ -1,0 +1,154 @@
+"""evaluation.json: what an experiment file's run measured, victim by victim and cell by cell; typed, frozen and versioned.
+
+Every accuracy is balanced, every share lies in 0..1, every count stands beside its n. Victims are measured without their guard.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from guard.errors import InvalidInputError
+from guard.rate import Rate
+from guard.settings import explain, keys_of
+from guard.whole import write_whole
+
+EVALUATION = "results.json"
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Interval = tuple[Number, Number]  # 95 %
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorRow(_Frozen):
+    """What a detector's own threshold flagged: `tpr` of `n_out` images of the attack's pool, `fpr` of `n_in` test images."""
+
+    name: str
+    tpr: Share
+    tpr_interval: Interval
+    n_out: Count
+    fpr: Share
+    fpr_interval: Interval
+    n_in: Count
+    auroc: Share | None = None
+
+    @classmethod
+    def of(cls, name: str, tpr: Rate, fpr: Rate, auroc: float | None = None) -> "DetectorRow":
+        """Put two rates together."""
+        return cls(
+            name=name,
+            tpr=tpr.value,
+            tpr_interval=(tpr.low, tpr.high),
+            n_out=tpr.n,
+            fpr=fpr.value,
+            fpr_interval=(fpr.low, fpr.high),
+            n_in=fpr.n,
+            auroc=auroc,
+        )
+
+
+class VictimRow(_Frozen):
+    """One victim of one seed, unguarded, on its own test images after whatever history `images` says they were given."""
+
+    name: str
+    set: str
+    architecture: str
+    weights: str
+    size: Count
+    seed: Count
+    accuracy: Share
+    accuracy_interval: Interval
+    n_classes: Count
+    n_train: Count
+    n_test: Count
+    recalls: tuple[Share | None, ...]  # by class; None where the test has no image of it
+    detectors: tuple[DetectorRow, ...]
+    baseline: DetectorRow | None  # statistics that know nothing of content, thresholded the same way
+    images: str
+    counts: dict[str, int]
+
+    @property
+    def chance(self) -> float:
+        """One over the number of classes."""
+        return 1 / self.n_classes
+
+
+class CellResult(_Frozen):
+    """One point of the grid. `recovery_interval` is the bootstrap's over test images: it says nothing of another training.
+
+    `n_flagged` of `n_asked` queries, and `benign_flagged` of `benign_n` test images sent by a customer, are None without a
+    detector. `answers` counts the answers' top labels by class, `recalls` is the copy's accuracy by class: the two of figure 1.
+    """
+
+    id: str
+    victim: str
+    surrogate: str
+    detector: str | None
+    policy: str
+    attack: str
+    adversary: str
+    budget: Count
+    seed: Count
+    n_asked: Count
+    n_answered: Count
+    n_flagged: Count | None
+    surrogate_accuracy: Share
+    recovery: Number
+    recovery_interval: Interval
+    net_recovery: Number | None  # None where the victim is not above chance
+    fidelity: Share
+    benign_accuracy: Share
+    benign_flagged: Count | None
+    benign_n: Count
+    answers: tuple[Count, ...]
+    recalls: tuple[Share | None, ...]
+    seconds: Number
+
+
+class Failure(_Frozen):
+    """A cell that has no result, and why."""
+
+    id: str
+    error: str
+
+
+class Evaluation(_Frozen):
+    """A whole run. `settings` is the experiment as it was read; `seconds` what each stage cost in the run that did it."""
+
+    format_version: Literal[1] = 1
+    title: str
+    figures: tuple[str, ...]
+    differs: tuple[str, ...]
+    command: str
+    created: str  # ISO 8601, UTC
+    victims: tuple[VictimRow, ...]
+    cells: tuple[CellResult, ...]
+    failures: tuple[Failure, ...]
+    versions: dict[str, str]
+    seconds: dict[str, Number]
+    settings: dict[str, JsonValue]
+
+    def victim_of(self, cell: CellResult) -> VictimRow:
+        """Return the row of a cell's victim."""
+        return next(v for v in self.victims if (v.name, v.seed) == (cell.victim, cell.seed))
+
+
+def write_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Write the JSON document, whole or not at all."""
+    write_whole(path, (evaluation.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an evaluation's document, or the one in a folder; InvalidInputError says what is wrong with it."""
+    file = path / EVALUATION if path.is_dir() else path
+    try:
+        return Evaluation.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {file} ({error.strerror}); `knockguard evaluate` writes one") from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{file}: {explain(error, keys_of(Evaluation))}") from None

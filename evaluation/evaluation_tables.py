@@ -1,0 +1,142 @@
+"""The tables of an evaluation, as rows of text whose first is the head, and the one that the terminal shows."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from evaluation.evaluation_lines import best, lines_of
+from evaluation.evaluation_results import DetectorRow, Evaluation
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def best_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield each policy's best adversary at the largest budget."""
+    yield (
+        "victim",
+        "policy",
+        "best attack",
+        "adversary",
+        "recovery",
+        "net",
+        "fidelity",
+        "flagged",
+        "customer's accuracy",
+        "customers flagged",
+    )
+    for line in best(evaluation):
+        c = line.first
+        low, high = fmean(x.recovery_interval[0] for x in line.cells), fmean(x.recovery_interval[1] for x in line.cells)
+        yield (
+            c.victim,
+            line.policy,
+            c.attack,
+            c.adversary,
+            f"{line.recovery:.2f}x ({low:.2f} to {high:.2f})",
+            times(line.net),
+            f"{fmean(x.fidelity for x in line.cells):.2f}",
+            share(c.n_flagged, c.n_asked),
+            f"{fmean(x.benign_accuracy for x in line.cells):.3f}",
+            share(c.benign_flagged, c.benign_n),
+        )
+
+
+def victim_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield each victim with each of its detectors, and the baseline below them."""
+    yield ("victim", "accuracy", "trained on", "detector", "out flagged (TPR)", "in flagged (FPR)", "AUROC", "images")
+    for v in evaluation.victims:
+        own = f"{v.accuracy:.3f} ({v.accuracy_interval[0]:.3f} to {v.accuracy_interval[1]:.3f}; n = {v.n_test:,})"
+        rows: Sequence[DetectorRow | None] = [*v.detectors, *([v.baseline] if v.baseline else [])] or [None]
+        for d in rows:
+            told = ("-", "-", "-", "-") if d is None else (d.name, *_rates(d))
+            yield (f"{v.name}, seed {v.seed}", own, f"{v.n_train:,}", *told, v.images)
+
+
+def _rates(d: DetectorRow) -> tuple[str, str, str]:
+    return (
+        f"{100 * d.tpr:.1f} % ({100 * d.tpr_interval[0]:.1f} to {100 * d.tpr_interval[1]:.1f}; n = {d.n_out:,})",
+        f"{100 * d.fpr:.1f} % ({100 * d.fpr_interval[0]:.1f} to {100 * d.fpr_interval[1]:.1f}; n = {d.n_in:,})",
+        "-" if d.auroc is None else f"{d.auroc:.3f}",
+    )
+
+
+def cell_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield every cell, seeds put together."""
+    yield (
+        "victim",
+        "copier",
+        "policy",
+        "attack",
+        "adversary",
+        "queries",
+        "recovery",
+        "net",
+        "fidelity",
+        "flagged",
+        "answers, largest class",
+    )
+    for line in lines_of(evaluation):
+        c = line.first
+        yield (
+            c.victim,
+            c.surrogate,
+            line.policy,
+            c.attack,
+            c.adversary,
+            f"{c.n_asked:,}",
+            f"{line.recovery:.2f}x",
+            times(line.net),
+            f"{fmean(x.fidelity for x in line.cells):.2f}",
+            share(c.n_flagged, c.n_asked),
+            share(max(c.answers, default=0), c.n_answered),
+        )
+
+
+def table(evaluation: Evaluation) -> "Table":
+    """Return the terminal's table: the best adversary by policy, or what detectors do where nothing was stolen."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=evaluation.title, box=SIMPLE_HEAD, pad_edge=False)
+    head, *rows = list(_short_rows(evaluation) if evaluation.cells else _detector_rows(evaluation))
+    for i, column in enumerate(head):
+        shown.add_column(column, justify="left" if i < 2 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))  # a name is never read as markup
+    return shown
+
+
+def _short_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield what fits 80 columns."""
+    yield ("victim", "policy", "best thief", "recovery", "net", "flagged", "false +")
+    for line in best(evaluation):
+        c = line.first
+        thief, flags = f"{c.attack}, {c.adversary}", share(c.n_flagged, c.n_asked)
+        yield (
+            c.victim,
+            line.policy,
+            thief,
+            f"{line.recovery:.2f}x",
+            times(line.net),
+            flags,
+            share(c.benign_flagged, c.benign_n),
+        )
+
+
+def _detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    yield ("victim", "detector", "TPR", "FPR", "AUROC")
+    for v in evaluation.victims:
+        for d in (*v.detectors, *([v.baseline] if v.baseline else [])):
+            yield (v.name, d.name, f"{d.tpr:.3f}", f"{d.fpr:.3f}", "-" if d.auroc is None else f"{d.auroc:.3f}")
+
+
+def times(value: float | None) -> str:
+    """Return a recovery as it is printed everywhere, or a dash."""
+    return "-" if value is None else f"{value:.2f}x"
+
+
+def share(part: int | None, whole: int) -> str:
+    """Return a count as a share of another, or a dash."""
+    return "-" if part is None or not whole else f"{100 * part / whole:.1f} %"

@@ -1,0 +1,158 @@
+"""An evaluation's cells: those that share a gateway are asked together, and each is copied, measured and kept by itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from evaluation.adversaries.base import Adversary
+from evaluation.adversaries.registry import ADVERSARIES
+from evaluation.attacks.base import Attack
+from evaluation.attacks.registry import ATTACKS
+from evaluation.bootstrap import recovery_interval
+from evaluation.evaluation_results import CellResult
+from evaluation.experiment_file import Cell, Plugin
+from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
+from evaluation.replay import Campaign
+from evaluation.surrogate import Student, copy_victim
+from evaluation.training import predict
+from evaluation.transfer import TransferSet
+from exporters.runtime import run
+from guard.preprocess import to_inputs
+from guard.settings import from_options
+from guard.types import Floats, Pixels, Reporter
+from knockguard.evaluate_images import Images
+from knockguard.evaluate_serving import Endpoint
+from knockguard.evaluate_victim import Task, TrainedVictim, by_class, mirrors, training_of
+from knockguard.protect import Protected
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the cells of one gateway stand on: a victim with its images, and the bundle that serves it."""
+
+    task: Task
+    trained: TrainedVictim
+    bundle: Protected
+
+    @property
+    def images(self) -> Images:
+        return self.task.images
+
+    def n_flagged(self, pixels: Pixels) -> int:
+        """Return how many images the bundle's detector flags, by the fused graph that is served."""
+        inputs = (to_inputs(pixels[i : i + 512], self.task.spec) for i in range(0, len(pixels), 512))
+        scores = run(self.bundle.model, inputs, outputs=("scores",))["scores"][:, 0]
+        return int(self.bundle.measured[0].threshold.flags(scores).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a customer and the thieves of one gateway were answered; transfer sets by `asking`."""
+
+    benign: Floats
+    stolen: Mapping[tuple[str, ...], TransferSet]
+    failed: Mapping[tuple[str, ...], Exception]
+
+
+def plugins(cell: Cell) -> tuple[Attack, Adversary]:
+    """Return a cell's attack and adversary; ConfigError for an option that there is not."""
+    attack = from_options(ATTACKS.get(cell.attack.name), cell.attack.options, what=f"attack {cell.attack.name!r}")
+    adversary = from_options(
+        ADVERSARIES.get(cell.adversary.name), cell.adversary.options, what=f"adversary {cell.adversary.name!r}"
+    )
+    return attack, adversary
+
+
+def asking(cell: Cell) -> tuple[str, ...]:
+    """Return what cells that share a transfer set have in common beside their gateway."""
+    return cell.attack.label, plugins(cell)[1].asking
+
+
+def n_clients(cells: Iterable[Cell]) -> int:
+    """Return how many identities the thieves of these cells ask with, each transfer set with fresh ones."""
+    return sum({asking(cell): plugins(cell)[1].n_clients for cell in cells}.values())
+
+
+def ask(
+    ground: Ground, cells: Sequence[Cell], endpoint: Endpoint, paths: Mapping[tuple[str, ...], Path], *, progress: Reporter
+) -> Asked:
+    """Let a customer ask about the test images and the thieves spend the largest of their budgets.
+
+    A thief who fails takes no other with him.
+    """
+    benign = endpoint.benign(ground.images.pixels["test"])
+    stolen: dict[tuple[str, ...], TransferSet] = {}
+    failed: dict[tuple[str, ...], Exception] = {}
+    key = 1
+    for number, which in enumerate(paths):
+        of_it = [cell for cell in cells if asking(cell) == which]
+        attack, adversary = plugins(of_it[0])
+        try:
+            campaign = Campaign(
+                attack, adversary, ground.images.pool(attack), of_it[0].seed, paths[which], endpoint=paths[which].stem
+            )
+            budget = max(cell.budget for cell in of_it)
+            part = _part(progress, number, len(paths))
+            stolen[which] = endpoint.steal(campaign, budget, first_key=key, progress=part)
+        except Exception as error:  # whatever it is, it is told in the results
+            failed[which] = error
+        key += adversary.n_clients
+    return Asked(benign, stolen, failed)
+
+
+def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> CellResult:
+    """Train a cell's copy on its part of what was answered, and measure it."""
+    started = monotonic()
+    stolen = asked.stolen[asking(cell)].first(cell.budget)
+    plan = training_of(cell.surrogate.training, flips=mirrors(cell.victim))
+    student = Student(cell.surrogate.architecture, plan, cell.surrogate.weights)
+    copy = copy_victim(stolen, adversary=plugins(cell)[1], student=student, seed=cell.seed + 1, progress=progress)
+    test, labels = ground.images.pixels["test"], ground.images.labels["test"]
+    logits, victim = predict(copy, test), ground.trained.test
+    n_classes, told = len(ground.images.classes), stolen.answers.sum(axis=1) > 0
+    accuracy, own = balanced_accuracy(logits, labels), balanced_accuracy(victim, labels)
+    hits = logits.argmax(axis=1) == labels, victim.argmax(axis=1) == labels
+    return CellResult(
+        id=cell.id,
+        victim=cell.victim.name,
+        surrogate=cell.surrogate.name,
+        detector=cell.detector.label if cell.detector else None,
+        policy=cell.policy.label,
+        attack=cell.attack.label,
+        adversary=cell.adversary.label,
+        budget=cell.budget,
+        seed=cell.seed,
+        n_asked=len(stolen),
+        n_answered=int(told.sum()),
+        n_flagged=ground.n_flagged(stolen.queries.pixels) if cell.detector else None,
+        surrogate_accuracy=accuracy,
+        recovery=recovery(accuracy, own),
+        recovery_interval=recovery_interval(*hits, labels, seed=cell.seed),
+        net_recovery=net_recovery(accuracy, own, chance=1 / n_classes) if own > 1 / n_classes else None,
+        fidelity=fidelity(logits, victim),
+        benign_accuracy=_benign_accuracy(asked.benign, ground),
+        benign_flagged=ground.n_flagged(test) if cell.detector else None,
+        benign_n=len(labels),
+        answers=tuple(np.bincount(stolen.answers[told].argmax(axis=1), minlength=n_classes).tolist()),
+        recalls=by_class(logits, labels, n_classes=n_classes),
+        seconds=round(monotonic() - started, 1),
+    )
+
+
+def _benign_accuracy(benign: Floats, ground: Ground) -> float:
+    """Return a customer's balanced accuracy; a refused row is a wrong one."""
+    refused = (benign.sum(axis=1) <= 0).astype(np.float32)
+    return balanced_accuracy(np.column_stack([benign, refused]), ground.images.labels["test"])
+
+
+def _part(progress: Reporter, number: int, n: int) -> Reporter:
+    """Return a reporter for one of n equal parts."""
+    return lambda done, total: progress(int(1000 * (number + done / total)), 1000 * n)
+
+
+def detector_key(detector: Plugin | None) -> str:
+    """Return a name for files of the bundle that has a detector."""
+    return detector.label if detector else "none"

@@ -1,0 +1,98 @@
+"""An evaluation's images: each victim's own, divided by what they are for, and the two sides of the out pool.
+
+With the matched chain every image goes through it, in or out, training images as well: there is one world, in which file format
+says little of where an image is from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.attacks.base import Attack, Pool
+from evaluation.datasets import ImageSet, Split, load
+from evaluation.experiment_file import ChainPlan, Experiment, Victim
+from evaluation.matching import Matching, Search, Source, match
+from evaluation.pools import OutPools, load_pools
+from guard.errors import ConfigError
+from guard.types import Ints, Pixels, Reporter
+
+_AT_ONCE = 1024
+_N_MATCH = 1_000  # images a side that choose the chain
+N_FIT_MOST = 8_000  # out images that fit a detector
+_N_POOL_LEAST = 4_096  # for attacks that choose
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Pixels (n, h, w, 3) uint8 and labels (n,) int64 by part; `history` says what they went through."""
+
+    pixels: Mapping[str, Pixels]
+    labels: Mapping[str, Ints]
+    classes: tuple[str, ...]
+    history: str
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images each part has."""
+        return {part: len(pixels) for part, pixels in self.pixels.items()}
+
+    def pool(self, attack: Attack) -> Pool:
+        """Return what an attack asks with; ConfigError if it needs images of the victim's own kind and the file gives none."""
+        outside = self.pixels["pool"]
+        if not attack.needs_inside:
+            return Pool(outside, self.labels["pool"] if attack.needs_groups else None)
+        if "adversary" not in self.pixels:
+            raise ConfigError(
+                f"the {attack.name} attack asks with the victim's own kind of image; give [victim.shares] adversary"
+            )
+        own = self.pixels["adversary"]
+        groups = np.concatenate([np.zeros(len(own), np.int64), self.labels["pool"] + 1])
+        return Pool(np.concatenate([own, outside]), groups)
+
+
+def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int, progress: Reporter) -> Images:
+    """Read, divide and match; InvalidInputError if a set is missing or too small for its shares."""
+    whole, test = (load(victim.set, data, split) for split in (Split.TRAIN, Split.TEST))
+    whole = whole.sample(victim.n_train or len(whole), seed=seed)  # before the division, so that shares are of what is used
+    parts = whole.divide({name: share for name, share in victim.shares.model_dump().items() if share > 0}, seed=seed)
+    pools = load_pools(data, experiment.pool, seed=seed)
+    most = max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
+    parts |= {
+        "test": test.sample(victim.n_test or len(test), seed=seed),
+        "out_fit": pools.detector.sample(N_FIT_MOST, seed=seed),
+        "pool": pools.attack.sample(most, seed=seed),
+    }
+    if victim.balance:
+        parts["victim"] = parts["victim"].balanced(seed=seed)
+    matching = _matching(experiment.chain, parts, size=victim.size, seed=seed) if experiment.chain.matched else None
+    n, done = sum(map(len, parts.values())), 0
+    pixels = {}
+    for number, (name, images) in enumerate(sorted(parts.items())):
+        pixels[name] = _through(images, matching, size=victim.size, seed=[seed, number])
+        done += len(images)
+        progress(done, n)
+    return Images(pixels, {k: v.labels for k, v in parts.items()}, whole.classes, _history(matching, pools))
+
+
+def _matching(plan: ChainPlan, parts: Mapping[str, ImageSet], *, size: int, seed: int) -> Matching:
+    """Choose the chain on images that fit detectors: the one of which the low-level baseline can make least."""
+    known, unknown = (Source.of(parts[name].take(slice(0, _N_MATCH))) for name in ("detector", "out_fit"))
+    qualities = (plan.quality_low, plan.quality_high)
+    return match(known, unknown, Search((size, size), qualities, side=plan.side, seed=seed))
+
+
+def _through(images: ImageSet, matching: Matching | None, *, size: int, seed: list[int]) -> Pixels:
+    if matching is None:
+        return images.pixels(size)
+    made = np.empty((len(images), size, size, 3), np.uint8)
+    for start in range(0, len(images), _AT_ONCE):
+        part = images.take(slice(start, start + _AT_ONCE)).decoded()
+        one = int(np.random.default_rng([*seed, start]).integers(2**31))
+        made[start : start + len(part)] = matching.apply(part, seed=one)
+    return made
+
+
+def _history(matching: Matching | None, pools: OutPools) -> str:
+    told = "as they come, cut square" if matching is None else matching.describe()
+    return f"{told}; pools {pools.origin}"

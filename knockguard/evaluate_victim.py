@@ -1,0 +1,156 @@
+"""An evaluation's victim: trained as its file says, exported, measured without a guard, and put behind each detector."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.bootstrap import accuracy_interval
+from evaluation.datasets import DATASETS
+from evaluation.evaluation_results import DetectorRow, VictimRow
+from evaluation.experiment_file import Experiment, Plugin, Victim
+from evaluation.experiment_file import Training as TrainingPlan
+from evaluation.metrics import auroc, balanced_accuracy, recalls
+from evaluation.models import architecture, build, placed
+from evaluation.training import Training, train
+from exporters.fuse import feature_graph
+from exporters.graph import graph_bytes, load_graph
+from exporters.runtime import run
+from exporters.taps import find_taps
+from exporters.torch_export import export_victim
+from guard.bundle import InputSpec
+from guard.preprocess import to_inputs
+from guard.types import Floats, Ints, Reporter
+from knockguard.evaluate_images import Images
+from knockguard.protect import Material, Plan, Protected, protect
+from knockguard.protect_files import low_level_rates
+from knockguard.store import Store
+
+MODEL = "victim"
+WATCHED = "msp"  # a bundle has a detector; where the file names none this one is put in and nothing heeds it
+_N_SAMPLE = 32  # images that the export is compared on
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedVictim:
+    """The exported model, and what it answers to the test images, (n, k) float32, without a guard."""
+
+    onnx: Path
+    test: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One victim of one seed, with its images: `key` is what they were made from."""
+
+    experiment: Experiment
+    victim: Victim
+    seed: int
+    images: Images
+    key: str
+
+    @property
+    def spec(self) -> InputSpec:
+        """How the exported model takes images: it normalises them itself."""
+        side = self.victim.size
+        return InputSpec(name="image", shape=(3, side, side), layout="NCHW", scale=1 / 255)
+
+    @property
+    def material(self) -> Material:
+        """What detectors are fitted, calibrated and tested on; the attack's pool is what tests them."""
+        pixels = self.images.pixels
+        return Material(
+            in_fit=pixels["detector"],
+            out_fit=pixels["out_fit"],
+            calibration={"as_sent": pixels["calibration"]},
+            in_test=pixels["test"],
+            out_test=pixels["pool"],
+        )
+
+    def trained(self, store: Store, *, progress: Reporter) -> TrainedVictim:
+        """Train and export, unless that was done before from the same."""
+        victim, images, seed = self.victim, self.images, self.seed
+        stage, path = f"victim-{victim.name}-s{seed}", store.folder / f"{victim.name}-s{seed}.onnx"
+        kept = store.load(stage, self.key)
+        if kept is not None and path.exists() and sha256(path.read_bytes()).hexdigest() == str(kept["sha256"]):
+            return TrainedVictim(path, kept["test"])
+        model = placed(build(victim.architecture, n_classes=len(images.classes), seed=seed, weights=victim.weights))
+        plan = training_of(victim.training, flips=mirrors(victim))
+        train(model, images.pixels["victim"], images.labels["victim"], training=plan, seed=seed, progress=progress)
+        sample = to_inputs(images.pixels["test"][:_N_SAMPLE], self.spec)
+        export_victim(model.to("cpu"), path, sample=sample, stages=architecture(victim.architecture).stages)
+        graph = load_graph(path)
+        plain = graph_bytes(feature_graph(graph, find_taps(graph)))
+        test = run(plain, to_inputs(images.pixels["test"], self.spec), outputs=("probabilities",))["probabilities"]
+        digest = sha256(path.read_bytes()).hexdigest()
+        store.save(stage, self.key, {"sha256": np.array(digest), "test": test})
+        return TrainedVictim(path, test)
+
+    def protected(self, onnx: Path, detector: Plugin | None, *, progress: Reporter) -> Protected:
+        """Return the victim's bundle with one detector, calibrated on images of its own."""
+        chosen = detector or Plugin(name=WATCHED)
+        plan = Plan(
+            self.spec,
+            MODEL,
+            self.images.classes,
+            detectors=(chosen.name,),
+            target_fpr=self.experiment.target_fpr,
+            options={chosen.name: chosen.options},
+        )
+        graph = load_graph(onnx)
+        return protect(graph, find_taps(graph), self.material, plan, original=onnx, progress=progress)
+
+    def row(self, test: Floats, bundles: Mapping[str, Protected]) -> VictimRow:
+        """Return what the run says of the victim and of what its detectors do."""
+        labels, n_classes = self.images.labels["test"], len(self.images.classes)
+        rows = []
+        for name, bundle in bundles.items():
+            first = bundle.measured[0]
+            rows.append(DetectorRow.of(name, first.tpr, first.fpr, auroc(first.in_scores, first.out_scores)))
+        baseline = low_level_rates(self.material, target_fpr=self.experiment.target_fpr) if bundles else None
+        return VictimRow(
+            name=self.victim.name,
+            set=self.victim.set,
+            architecture=self.victim.architecture,
+            weights=self.victim.weights,
+            size=self.victim.size,
+            seed=self.seed,
+            accuracy=balanced_accuracy(test, labels),
+            accuracy_interval=accuracy_interval(test.argmax(axis=1) == labels, labels, seed=self.seed),
+            n_classes=n_classes,
+            n_train=len(self.images.labels["victim"]),
+            n_test=len(labels),
+            recalls=by_class(test, labels, n_classes=n_classes),
+            detectors=tuple(rows),
+            baseline=None if baseline is None else DetectorRow.of("low-level statistics", *baseline),
+            images=self.images.history,
+            counts=self.images.counts(),
+        )
+
+
+def training_of(plan: TrainingPlan, *, flips: bool) -> Training:
+    """Return a file's training as the loop takes it."""
+    return Training(
+        epochs=plan.epochs,
+        lr=plan.lr,
+        weight_decay=plan.weight_decay,
+        batch_size=plan.batch_size,
+        flips=flips,
+        optimiser=plan.optimiser,
+        momentum=plan.momentum,
+        drop_every=plan.drop_every,
+        drop_to=plan.drop_to,
+    )
+
+
+def mirrors(victim: Victim) -> bool:
+    """Say whether a mirrored image of the victim's set shows the same class."""
+    return DATASETS.get(victim.set).mirrors
+
+
+def by_class(answers: Floats, labels: Ints, *, n_classes: int) -> tuple[float | None, ...]:
+    """Return each class's accuracy, None where there is no image of it."""
+    found = recalls(answers, labels)
+    return tuple(found.get(c) for c in range(n_classes))

@@ -1,0 +1,125 @@
+"""What is told of an evaluation: the best adversary by policy, the paper's cells, doubts, in Markdown and on a page."""
+
+from html.parser import HTMLParser
+
+from evaluation.evaluation_lines import best
+from evaluation.evaluation_page import markdown, page
+from evaluation.evaluation_paper import beside
+from evaluation.evaluation_results import (
+    CellResult,
+    DetectorRow,
+    Evaluation,
+    Failure,
+    VictimRow,
+    read_evaluation,
+    write_evaluation,
+)
+from evaluation.evaluation_words import account, headline
+from guard.rate import Rate
+
+
+def cell(policy: str, recovery: float, **changes: object) -> CellResult:
+    given = {
+        "id": f"V/{policy}/{recovery}", "victim": "V", "surrogate": "S", "detector": "energy", "policy": policy,
+        "attack": "knockoff", "adversary": "soft", "budget": 100, "seed": 0, "n_asked": 100, "n_answered": 100, "n_flagged": 60,
+        "surrogate_accuracy": recovery * 0.8, "recovery": recovery, "recovery_interval": (recovery - 0.1, recovery + 0.1),
+        "net_recovery": recovery - 0.05, "fidelity": 0.5, "benign_accuracy": 0.7, "benign_flagged": 3, "benign_n": 60,
+        "answers": (70, 30), "recalls": (0.5, None), "seconds": 1.0,
+    }  # fmt: skip
+    return CellResult.model_validate(given | changes)
+
+
+def evaluation(*cells: CellResult, **changes: object) -> Evaluation:
+    rates = Rate(30, 60), Rate(3, 60)
+    victim = VictimRow(
+        name="V", set="cifar10", architecture="cnn-small", weights="none", size=32, seed=0, accuracy=0.8,
+        accuracy_interval=(0.7, 0.9), n_classes=2, n_train=50, n_test=60, recalls=(0.9, 0.7),
+        detectors=(DetectorRow.of("energy", *rates, 0.9),), baseline=DetectorRow.of("low-level", Rate(6, 60), Rate(3, 60)),
+        images="as they come", counts={"test": 60},
+    )  # fmt: skip
+    given = {
+        "title": "A title", "figures": ("table5", "table7"), "differs": ("It is small.",), "command": "knockguard",
+        "created": "2026-01-01T00:00:00+00:00", "victims": (victim,), "cells": cells, "failures": (),
+        "versions": {"python": "3.11"}, "seconds": {"a": 60.0}, "settings": {},
+    }  # fmt: skip
+    return Evaluation.model_validate(given | changes)
+
+
+RUN = evaluation(
+    cell("observe", 0.9),
+    cell("observe", 0.7, adversary="labels-only"),
+    cell("observe", 0.99, budget=50),
+    cell("label-only@all", 0.6),
+    cell("shuffle", 0.2),
+    cell("shuffle", 0.5, adversary="noise-corrected"),
+)
+
+
+def test_best_adversary_counts_by_policy_at_the_largest_budget() -> None:
+    assert [(line.policy, line.recovery, line.first.adversary) for line in best(RUN)] == [
+        ("observe", 0.9, "soft"),
+        ("label-only@all", 0.6, "soft"),
+        ("shuffle (energy)", 0.5, "noise-corrected"),
+    ]
+    assert headline(RUN) == "With 100 queries undefended the best copier of V recovers 0.90x, behind shuffle (energy) 0.50x."
+
+
+def test_seeds_are_averaged() -> None:
+    run = evaluation(cell("observe", 0.9), cell("observe", 0.5, seed=1))
+    assert [line.recovery for line in best(run)] == [0.7]
+
+
+def test_papers_cells_stand_beside_the_plain_attack_and_never_across_tables() -> None:
+    told = {(b.where, b.quantity): (b.ours, b.theirs) for b in beside(RUN)}
+    assert told["table 5, CIFAR10-RN34", "recovery, undefended"] == ("0.90x", "0.93x")
+    assert told["table 5, CIFAR10-RN34", "recovery, flagged answers shuffled"] == ("0.20x", "0.03x")
+    assert told["table 7, CIFAR10-RN34", "recovery, full vectors"] == ("0.90x", "0.75x")
+    assert told["table 7, CIFAR10-RN34", "recovery, labels alone"] == ("0.60x", "0.57x")
+    assert told["table 5, CIFAR10-RN34", "victim's accuracy"] == ("80.0 %", "94.6 %")
+
+
+def test_cell_that_is_missing_is_a_dash() -> None:
+    told = {b.quantity: b.ours for b in beside(evaluation(cell("observe", 0.9)))}
+    assert told["recovery, flagged answers shuffled"] == "-"
+
+
+def doubts(run: Evaluation) -> str:
+    return " ".join(line for s in account(run) if s.title == "Take care" for block in s.blocks for line in block.lines)
+
+
+def test_weak_attack_and_detection_of_file_format_are_doubted() -> None:
+    assert doubts(RUN) == ""
+    assert "too weak to judge a defence by" in doubts(evaluation(cell("observe", 0.4)))
+    victim = RUN.victims[0]
+    format_alone = victim.model_copy(update={"baseline": DetectorRow.of("low-level statistics", Rate(29, 60), Rate(3, 60))})
+    assert "may be file format" in doubts(RUN.model_copy(update={"victims": (format_alone,)}))
+
+
+def test_failures_are_told_first_and_nothing_breaks_the_page() -> None:
+    evil = "<script>|*x*\nsecond"
+    run = evaluation(cell("observe", 0.9), failures=(Failure(id="V/shuffle", error=evil),), title=evil)
+    text = markdown(run)
+    assert text.index("V/shuffle") < text.index("Best adversary by policy")
+    assert "<script>" not in text.split("\n", 1)[1]
+    tags: list[str] = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, _attrs: tags.append(tag)  # type: ignore[method-assign]
+    reader.feed(page(run))
+    assert "script" not in tags
+    assert tags.count("table") == 4
+
+
+def test_run_without_theft_tells_what_detectors_do() -> None:
+    assert headline(evaluation()) == "V: energy flags 50.0 % of out images at 5.0 % of in images."
+    assert page(evaluation())
+
+
+def test_nothing_at_all_is_said_to_be_nothing() -> None:
+    empty = evaluation(victims=(), failures=(Failure(id="V, seed 0", error="no images"),))
+    assert headline(empty) == "Nothing was measured."
+    assert "no images" in markdown(empty)
+
+
+def test_document_survives_its_file(tmp_path) -> None:
+    write_evaluation(RUN, tmp_path / "results.json")
+    assert read_evaluation(tmp_path) == RUN

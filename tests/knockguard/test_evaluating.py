@@ -1,0 +1,146 @@
+"""`knockguard evaluate` in miniature: a cell that fails takes no other with it, a second run does nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature import InProcess, discs, stripes
+from test_study import WNIDS, put
+
+from evaluation.evaluation_results import CellResult, Evaluation, read_evaluation
+from guard.errors import ConfigError
+from knockguard.evaluating import EvaluateOptions, evaluate_file
+
+pytestmark = pytest.mark.slow
+
+FILE = """
+title = "Miniature"
+figures = ["table5", "table7"]
+differs = ["Everything is small."]
+detectors = ["linear-late"]
+target_fpr = 0.1
+budgets = [60, 150]
+policies = ["observe", "shuffle"]
+attacks = ["knockoff", "in-distribution"]
+adversaries = ["soft", { name = "averaging", options = { copies = 3 } }]
+[pool]
+[[victims]]
+name = "Discs"
+set = "cifar10"
+architecture = "cnn-small"
+size = 24
+n_train = 800
+shares = { victim = 0.3, detector = 0.2, calibration = 0.5 }
+training = { epochs = 10 }
+[[surrogates]]
+name = "S"
+architecture = "cnn-small"
+training = { epochs = 8, optimiser = "sgd", lr = 0.05, drop_every = 6 }
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluating")
+    (root / "data").mkdir()
+    put(*discs(900, seed=0, side=32), root / "data" / "cifar10-train.parquet", ["red", "green", "blue"])
+    put(*discs(150, seed=1, side=32), root / "data" / "cifar10-test.parquet", ["red", "green", "blue"])
+    put(stripes(400, seed=2, side=64), np.arange(400) % 4, root / "data" / "tiny-imagenet-200.parquet", WNIDS)
+    put(stripes(60, seed=3, side=64), np.arange(60) % 4, root / "data" / "imagenet-samples-1000.parquet", WNIDS)
+    (root / "small.toml").write_text(FILE)
+    return root
+
+
+def carry_out(folder: Path, out: str) -> tuple[bool, Evaluation]:
+    whole = evaluate_file(EvaluateOptions(folder / "small.toml", folder / "data", folder / out, fresh=False), as_json=True)
+    return whole, read_evaluation(folder / out)
+
+
+@pytest.fixture(scope="module")
+def carried_out(folder: Path) -> tuple[bool, Evaluation]:
+    return carry_out(folder, "out")
+
+
+def find(evaluation: Evaluation, policy: str, adversary: str = "soft", budget: int = 150) -> CellResult:
+    return next(c for c in evaluation.cells if (c.policy, c.adversary, c.budget) == (policy, adversary, budget))
+
+
+def test_cells_that_cannot_be_are_named_and_take_no_other_with_them(carried_out: tuple[bool, Evaluation], folder: Path) -> None:
+    """The file gives no thief images of the victim's own kind, so in-distribution attacks fail, and they alone."""
+    whole, evaluation = carried_out
+    assert not whole
+    assert len(evaluation.cells) == len(evaluation.failures) == 8
+    assert all("/in-distribution/" in failure.id for failure in evaluation.failures)
+    assert all("[victim.shares] adversary" in failure.error for failure in evaluation.failures)
+    assert "Traceback" in (folder / "out" / "failed.log").read_text()
+
+
+def test_division_is_of_the_images_that_are_used(carried_out: tuple[bool, Evaluation]) -> None:
+    [victim] = carried_out[1].victims
+    counts = victim.counts
+    assert counts["victim"] + counts["detector"] + counts["calibration"] == 800
+    assert 230 <= counts["victim"] == victim.n_train <= 250
+    assert (victim.n_test, counts["test"]) == (150, 150)
+
+
+def test_each_policy_does_what_it_is_named_for(carried_out: tuple[bool, Evaluation]) -> None:
+    evaluation = carried_out[1]
+    [victim] = evaluation.victims
+    [detector] = victim.detectors
+    assert detector.tpr > 0.8
+    observed, shuffled = (find(evaluation, policy) for policy in ("observe", "shuffle"))
+    assert observed.benign_accuracy == pytest.approx(victim.accuracy, abs=0.02)
+    assert shuffled.benign_accuracy <= observed.benign_accuracy
+    assert observed.n_flagged == shuffled.n_flagged
+    assert (observed.n_flagged or 0) > 100
+    assert observed.benign_flagged == round(detector.fpr * detector.n_in)
+    assert observed.recovery == pytest.approx(observed.surrogate_accuracy / victim.accuracy)
+    assert sum(observed.answers) == observed.n_answered == observed.n_asked == 150
+
+
+def test_budget_counts_what_is_asked_and_not_what_is_learned(carried_out: tuple[bool, Evaluation]) -> None:
+    evaluation = carried_out[1]
+    assert {(c.budget, c.n_asked) for c in evaluation.cells} == {(60, 60), (150, 150)}
+    assert find(evaluation, "observe", "averaging-copies=3").n_asked == 150
+
+
+def test_report_stands_beside_the_paper(carried_out: tuple[bool, Evaluation], folder: Path) -> None:
+    text = (folder / "out" / "report.md").read_text()
+    assert "CIFAR10-RN34" in text
+    assert "Everything is small." in text
+    assert "0.03x" in text
+    page = (folder / "out" / "report.html").read_text()
+    assert page.count("<svg") == 3
+    assert "https://" not in page
+
+
+def test_finished_cells_are_not_done_again_and_the_same_file_gives_the_same_numbers(
+    carried_out: tuple[bool, Evaluation], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = carried_out[1]
+    again = carry_out(folder, "out")[1]
+    assert "8 of 16 cells were finished before" in capsys.readouterr().err
+    assert [c.model_dump() for c in again.cells] == [c.model_dump() for c in first.cells]  # seconds included
+    anew = carry_out(folder, "anew")[1]
+    kept = {"seconds"}
+    assert [c.model_dump(exclude=kept) for c in anew.cells] == [c.model_dump(exclude=kept) for c in first.cells]
+    assert anew.victims == first.victims
+
+
+def test_mistake_in_a_file_is_told_before_anything_is_trained(folder: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    (tmp_path / "bad.toml").write_text(FILE.replace('"shuffle"', '"shufle"'))
+    done = knockguard("evaluate", tmp_path / "bad.toml", "--data", folder / "data", "-o", tmp_path / "out")
+    assert (done.code, "did you mean 'shuffle'" in done.words) == (2, True)
+    with pytest.raises(ConfigError, match="is no folder"):
+        evaluate_file(EvaluateOptions(folder / "small.toml", tmp_path / "gone", tmp_path / "out", fresh=False), as_json=True)
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_set_that_is_missing_fails_its_victim_and_says_how_to_get_it(folder: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    (tmp_path / "data").mkdir()
+    done = knockguard("evaluate", folder / "small.toml", "--data", tmp_path / "data", "-o", tmp_path / "out", "--json")
+    assert done.code == 1, done.err
+    document = json.loads(done.out)
+    assert (len(document["cells"]), len(document["failures"])) == (0, 16)
+    assert "torchvision.datasets.CIFAR10" in document["failures"][0]["error"]
