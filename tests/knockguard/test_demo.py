@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -29,16 +30,13 @@ SMALL = Scale(
     curve=(40, 80),
 )
 PROGRAM = f"""
-import sys
+import pickle, sys
 from pathlib import Path
-from evaluation.surrogate import Student
-from evaluation.training import Training
 from knockguard import cli
 from knockguard.demo import run_demo
-from knockguard.demo_stages import Scale
 
 def small():
-    run_demo(Path(sys.argv[1]), seed=0, fresh=False, as_json=False, scale={SMALL!r})
+    run_demo(Path(sys.argv[1]), seed=0, fresh=False, as_json=False, scale=pickle.loads({pickle.dumps(SMALL)!r}))
 
 cli.app = small
 cli.main()
