@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -92,6 +93,18 @@ def test_a_second_run_reuses_what_holds_and_says_so(told: Path, capfd: pytest.Ca
     assert "reused:" in capfd.readouterr().err
 
 
+def is_gone(group: int) -> bool:
+    """Whether a process group ends within five seconds: what has ended stays until it is reaped, which is not ours to do."""
+    give_up = monotonic() + 5
+    while monotonic() < give_up:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        sleep(0.05)
+    return False
+
+
 def same(results: Results) -> object:
     return [(p.policy, p.curve_copies, p.flagged, p.benign_flagged) for p in results.policies], results.victim
 
@@ -108,6 +121,5 @@ def test_an_interrupt_leaves_no_process_and_nothing_half_written(stage: str, tmp
         assert demo.wait(timeout=30) == 130
     assert "Traceback" not in said
     assert left_behind(tmp_path) == []
-    with pytest.raises(ProcessLookupError):  # its whole session is gone, the gateway with it
-        os.killpg(demo.pid, 0)
+    assert is_gone(demo.pid)  # its whole session, the gateway with it
     assert not (tmp_path / "results.json").exists()
