@@ -11,7 +11,6 @@
 Tables are merged key by key and lists are replaced whole, except `differs`, which is added to.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +22,7 @@ from evaluation.experiment_file import ChainPlan, Experiment, Policy, Shares, Su
 from evaluation.pools import PoolChoice
 from guard.errors import ConfigError
 from guard.settings import explain
+from guard.toml_file import read_toml
 
 _SHARED = {"victims": "victim", "surrogates": "surrogate"}
 _MAX_DEPTH = 8
@@ -68,7 +68,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _extended(path: Path, *, depth: int) -> dict[str, Any]:
-    document = _parsed(path)
+    document = read_toml(path, whose="the experiment", kind="experiments")
     base = document.pop("extends", None)
     if base is None:
         return document
@@ -77,17 +77,6 @@ def _extended(path: Path, *, depth: int) -> dict[str, Any]:
     if depth == _MAX_DEPTH:
         raise ConfigError(f"{path} extends a file that extends a file ... {_MAX_DEPTH} times; look for a circle")
     return merged(_extended(path.parent / base, depth=depth + 1), document)
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the experiment {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text file; experiments are TOML, in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from None
 
 
 def _keys() -> set[str]:

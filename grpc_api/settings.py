@@ -1,9 +1,8 @@
 """What a gateway is told, by flags and by a TOML file: typed, frozen, checked once. docs/generated/settings.md shows it."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,6 +11,7 @@ from grpc_api.operator_settings import AdminSettings, AuditSettings, TelemetrySe
 from grpc_api.section import File, Port, Section
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
+from guard.toml_file import read_toml
 from guard.types import ApplyTo
 
 MAX_FILE_BYTES = 1 << 20
@@ -178,7 +178,7 @@ class GatewaySettings(Section):
 
         ConfigError names each bad key, its value, and for a typo the nearest good one.
         """
-        document = {} if file is None else read_toml(file)
+        document = {} if file is None else read_toml(file, whose="the settings at", kind="settings", max_bytes=MAX_FILE_BYTES)
         for name, value in given.items():
             *section, key = name.split(".")
             table = document
@@ -198,17 +198,3 @@ def _from_here(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_from_here(item) for item in value]
     return value.absolute() if isinstance(value, Path) else value
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return a TOML file's document; ConfigError if it is none, or larger than any settings."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes; that is no file of settings")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the settings at {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text file; settings are TOML, in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from None

@@ -8,7 +8,6 @@
 A row that no rule matches gets the victim's own answer.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -23,6 +22,7 @@ from guard.policies.base import Policy, Rows
 from guard.policies.observe import Observe
 from guard.policies.registry import POLICIES
 from guard.settings import explain, from_options, keys_of
+from guard.toml_file import read_toml
 from guard.types import Action, ApplyTo, Bools, Floats
 
 
@@ -108,14 +108,9 @@ class Rules:
     @classmethod
     def read(cls, path: Path) -> "Rules":
         """Read a TOML file; ConfigError says what is wrong with it and where."""
+        document = read_toml(path, whose="the rules at", kind="rules")
         try:
-            return cls.of(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ConfigError(f"cannot read the rules at {path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path} is no text file; rules are TOML, in UTF-8") from None
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} is no TOML: {error}") from None
+            return cls.of(document)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
