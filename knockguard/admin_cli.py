@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from knockguard.cli_options import Json
+
 admin = typer.Typer(no_args_is_help=True, help="Ask a running gateway, and change it: status, policies, reloads, evidence.")
 
 At = Annotated[
@@ -14,7 +16,6 @@ At = Annotated[
 KeyFile = Annotated[
     Path | None, typer.Option(envvar="KNOCKGUARD_ADMIN_KEY_FILE", help="A file that holds the admin key; a socket needs none.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
 DEFAULT = "127.0.0.1:8003"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from knockguard.cli_options import Json, Seed
 from knockguard.places import writable_folder as _folder
 
 
@@ -33,12 +34,12 @@ def attack(
     authorised: Annotated[
         str | None, typer.Option("--i-am-authorised-by", help="Who allowed this; needed for any address other than loopback.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    seed: Seed = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's transfer set, and replace its results.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Ask anew, and replace what is there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")] = False,
+    json: Json = False,
 ) -> None:
     """Carry out one extraction attack against a running gateway, and measure what the copy is worth."""
     from knockguard.attacking import AttackOptions, attack_endpoint

@@ -12,6 +12,7 @@ import typer
 
 from knockguard.admin_cli import admin
 from knockguard.attack_cli import attack
+from knockguard.cli_options import Force, Json, Seed
 from knockguard.places import writable_file as _file
 from knockguard.places import writable_folder as _folder
 from knockguard.serve_cli import serve
@@ -24,10 +25,6 @@ app = typer.Typer(
 )
 
 app.add_typer(admin, name="admin")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of a table.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
 
 
 @app.command()
