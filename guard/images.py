@@ -188,12 +188,3 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read ({error.strerror}); see who may read it, or remove it") from None
-
-
-def load(source: Path, size: tuple[int, int]) -> tuple[Pixels, list[str | None]]:
-    """Return (n, height, width, 3) uint8 at one size, and n classes where the source tells."""
-    rows, labels = [], []
-    for item in read(source):
-        rows.append(resize(decode(item.content, name=item.name), size))
-        labels.append(item.label)
-    return np.stack(rows), labels

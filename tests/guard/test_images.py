@@ -12,7 +12,7 @@ from PIL import Image
 
 from guard.chain import matched_chain, square
 from guard.errors import InvalidInputError
-from guard.images import MAX_BYTES, decode, find, load, n_pixels, read, size_of
+from guard.images import MAX_BYTES, decode, find, n_pixels, read, resize, size_of
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -127,9 +127,10 @@ def test_folder_gives_labels_and_skips_links_that_lead_out(tmp_path: Path) -> No
         (tmp_path / "in" / name / "a.png").write_bytes(encode(PIXELS))
     (tmp_path / "outside.png").write_bytes(encode(PIXELS))
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "outside.png")
-    pixels, labels = load(tmp_path / "in", (8, 8))
+    items = list(read(tmp_path / "in"))
+    pixels = np.stack([resize(decode(item.content, name=item.name), (8, 8)) for item in items])
     assert pixels.shape == (2, 8, 8, 3)
-    assert labels == ["cat", "dog"]
+    assert [item.label for item in items] == ["cat", "dog"]
 
 
 def test_parquet_in_the_hub_layout_is_read(tmp_path: Path) -> None:
