@@ -1,7 +1,7 @@
 """`knockguard demo`: the whole story on images that install with the package.
 
 A victim learns climate zones from satellite patches; `protect` puts a detector into it; a gateway serves it as a process of its
-own; a copier who owns twenty photographs attacks it over gRPC under three policies, each time as a new client. Ends in a table.
+own; a copier who owns forty photographs attacks it over gRPC under three policies, each time as a new client. Ends in a table.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The demo's stages, each computed once and kept: images, victim, bundle, one attack a policy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -56,7 +56,7 @@ class Scale:
     """How large everything is.
 
     `n_queries` is the headline's budget; copies are also trained at the other budgets of `curve`, `n_copies` at each, since one
-    copy's luck is large. The detector was chosen on photographs held out of its own sixteen, not on the copier's.
+    copy's luck is large. The detector was chosen on photographs held out of its own, not on the copier's.
     """
 
     victim: str = "cnn-wide"
@@ -107,33 +107,21 @@ class Demo:
         """Cut everything that is needed; from packages, so it is done anew each time."""
         inside = load_satellite(seed=self.seed, max_per_zone=self.scale.max_per_zone)
         progress(1, 3)
-        out_fit = self._kept_crops("detector", self.scale.n_detector_crops)
+        out_fit = self._crops("detector", self.scale.n_detector_crops, _detector_crops)
         progress(2, 3)
-        pool = self._kept_crops("adversary", self.scale.n_pool)
+        theirs = adversary_photographs()
+        pool = self._crops(
+            "adversary", self.scale.n_pool, lambda n, seed: crops(theirs, n, variety=ADVERSARY_VARIETY, seed=[seed])
+        )
         progress(3, 3)
-        # `crops` takes the photographs in turn.
-        return Images(inside, out_fit, pool, np.arange(len(pool)) % len(adversary_photographs()))
+        return Images(inside, out_fit, pool, np.arange(len(pool)) % len(theirs))  # `crops` takes the photographs in turn
 
-    def _kept_crops(self, whose: str, n: int) -> Pixels:
+    def _crops(self, whose: str, n: int, make: Callable[[int, int], Pixels]) -> Pixels:
+        """Return what an earlier run left of these crops, or what `make` makes of their number and the seed."""
         key = self._store.fingerprint(self.seed, whose, n)
         if (kept := self._kept(f"crops-{whose}", key)) is not None:
             return np.asarray(kept["pixels"])
-        if whose == "adversary":
-            pixels = crops(adversary_photographs(), n, variety=ADVERSARY_VARIETY, seed=[self.seed])
-        else:
-            # A third of them plain: what is flagged must not hang on turned hues and joints.
-            large, small = detector_photographs(), small_photographs()
-            plan = (
-                (large, 4, DETECTOR_VARIETY),
-                (large, 2, PLAIN_VARIETY),
-                (small, 2, DETECTOR_VARIETY),
-                (small, 1, PLAIN_VARIETY),
-            )
-            parts = [
-                crops(photographs, n * ninths // 9, variety=variety, seed=[self.seed, part])
-                for part, (photographs, ninths, variety) in enumerate(plan)
-            ]
-            pixels = np.concatenate(parts)
+        pixels = make(n, self.seed)
         self._store.save(f"crops-{whose}", key, {"pixels": pixels})
         return pixels
 
@@ -232,6 +220,17 @@ class Demo:
         if (kept := self._store.load(stage, key)) is not None:
             self.reused.append(stage)
         return kept
+
+
+def _detector_crops(n: int, seed: int) -> Pixels:
+    """Cut what a detector learns from; a third of it plain: what is flagged must not hang on turned hues and joints."""
+    large, small = detector_photographs(), small_photographs()
+    plan = ((large, 4, DETECTOR_VARIETY), (large, 2, PLAIN_VARIETY), (small, 2, DETECTOR_VARIETY), (small, 1, PLAIN_VARIETY))
+    parts = [
+        crops(photographs, n * ninths // 9, variety=variety, seed=[seed, part])
+        for part, (photographs, ninths, variety) in enumerate(plan)
+    ]
+    return np.concatenate(parts)
 
 
 def _mirrored(pixels: Pixels, seed: int) -> Pixels:
