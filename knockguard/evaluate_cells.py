@@ -25,7 +25,8 @@ from guard.settings import from_options
 from guard.types import Floats, Pixels, Reporter
 from knockguard.evaluate_images import Images
 from knockguard.evaluate_serving import Endpoint
-from knockguard.evaluate_victim import Task, TrainedVictim, by_class, mirrors, training_of
+from knockguard.evaluate_victim import Task, TrainedVictim, by_class
+from knockguard.experiment_victim import training_of
 from knockguard.protect import Protected
 
 
@@ -107,7 +108,7 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
     """Train a cell's copy on its part of what was answered, and measure it."""
     started = monotonic()
     stolen = asked.stolen[asking(cell)].first(cell.budget)
-    plan = training_of(cell.surrogate.training, flips=mirrors(cell.victim))
+    plan = training_of(cell.surrogate.training, cell.victim)
     student = Student(cell.surrogate.architecture, plan, cell.surrogate.weights)
     copy = copy_victim(stolen, adversary=plugins(cell)[1], student=student, seed=cell.seed + 1, progress=progress)
     test, labels = ground.images.pixels["test"], ground.images.labels["test"]

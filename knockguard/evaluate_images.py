@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.attacks.base import Attack, Pool
-from evaluation.datasets import ImageSet, Split, load
+from evaluation.datasets import ImageSet
 from evaluation.experiment_file import ChainPlan, Experiment, Victim
 from evaluation.matching import Matching, Search, Source, match
 from evaluation.pools import OutPools, load_pools
 from guard.errors import ConfigError
 from guard.types import Ints, Pixels, Reporter
+from knockguard.experiment_victim import own_images
 
 _AT_ONCE = 1024
 _N_MATCH = 1_000  # images a side that choose the chain
@@ -53,13 +54,11 @@ class Images:
 
 def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int, progress: Reporter) -> Images:
     """Read, divide and match; InvalidInputError if a set is missing or too small for its shares."""
-    whole, test = (load(victim.set, data, split) for split in (Split.TRAIN, Split.TEST))
-    whole = whole.sample(victim.n_train or len(whole), seed=seed)  # before the division, so that shares are of what is used
-    parts = whole.divide({name: share for name, share in victim.shares.model_dump().items() if share > 0}, seed=seed)
+    parts = own_images(victim, data, seed=seed)
+    classes = parts["victim"].classes
     pools = load_pools(data, experiment.pool, seed=seed)
     most = max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
     parts |= {
-        "test": test.sample(victim.n_test or len(test), seed=seed),
         "out_fit": pools.detector.sample(N_FIT_MOST, seed=seed),
         "pool": pools.attack.sample(most, seed=seed),
     }
@@ -72,7 +71,7 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
         pixels[name] = _through(images, matching, size=victim.size, seed=[seed, number])
         done += len(images)
         progress(done, n)
-    return Images(pixels, {k: v.labels for k, v in parts.items()}, whole.classes, _history(matching, pools))
+    return Images(pixels, {k: v.labels for k, v in parts.items()}, classes, _history(matching, pools))
 
 
 def _matching(plan: ChainPlan, parts: Mapping[str, ImageSet], *, size: int, seed: int) -> Matching:

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.bootstrap import accuracy_interval
-from evaluation.datasets import DATASETS
 from evaluation.evaluation_results import DetectorRow, VictimRow
 from evaluation.experiment_file import Experiment, Plugin, Victim
-from evaluation.experiment_file import Training as TrainingPlan
 from evaluation.metrics import auroc, balanced_accuracy, recalls
 from evaluation.models import architecture, build, placed
-from evaluation.training import Training, train
+from evaluation.training import train
 from exporters.fuse import feature_graph
 from exporters.graph import graph_bytes, load_graph
 from exporters.runtime import run
@@ -24,13 +22,13 @@ from guard.bundle import InputSpec
 from guard.preprocess import to_inputs
 from guard.types import Floats, Ints, Reporter
 from knockguard.evaluate_images import Images
+from knockguard.experiment_victim import N_SAMPLE, spec_of, training_of
 from knockguard.protect import Material, Plan, Protected, protect
 from knockguard.protect_files import low_level_rates
 from knockguard.store import Store
 
 MODEL = "victim"
 WATCHED = "msp"  # a bundle has a detector; where the file names none this one is put in and nothing heeds it
-_N_SAMPLE = 32  # images that the export is compared on
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,8 @@ class Task:
 
     @property
     def spec(self) -> InputSpec:
-        """How the exported model takes images: it normalises them itself."""
-        side = self.victim.size
-        return InputSpec(name="image", shape=(3, side, side), layout="NCHW", scale=1 / 255)
+        """How the exported model takes images."""
+        return spec_of(self.victim)
 
     @property
     def material(self) -> Material:
@@ -77,9 +74,9 @@ class Task:
         if kept is not None and path.exists() and sha256(path.read_bytes()).hexdigest() == str(kept["sha256"]):
             return TrainedVictim(path, kept["test"])
         model = placed(build(victim.architecture, n_classes=len(images.classes), seed=seed, weights=victim.weights))
-        plan = training_of(victim.training, flips=mirrors(victim))
+        plan = training_of(victim.training, victim)
         train(model, images.pixels["victim"], images.labels["victim"], training=plan, seed=seed, progress=progress)
-        sample = to_inputs(images.pixels["test"][:_N_SAMPLE], self.spec)
+        sample = to_inputs(images.pixels["test"][:N_SAMPLE], self.spec)
         export_victim(model.to("cpu"), path, sample=sample, stages=architecture(victim.architecture).stages)
         graph = load_graph(path)
         plain = graph_bytes(feature_graph(graph, find_taps(graph)))
@@ -128,26 +125,6 @@ class Task:
             images=self.images.history,
             counts=self.images.counts(),
         )
-
-
-def training_of(plan: TrainingPlan, *, flips: bool) -> Training:
-    """Return a file's training as the loop takes it."""
-    return Training(
-        epochs=plan.epochs,
-        lr=plan.lr,
-        weight_decay=plan.weight_decay,
-        batch_size=plan.batch_size,
-        flips=flips,
-        optimiser=plan.optimiser,
-        momentum=plan.momentum,
-        drop_every=plan.drop_every,
-        drop_to=plan.drop_to,
-    )
-
-
-def mirrors(victim: Victim) -> bool:
-    """Say whether a mirrored image of the victim's set shows the same class."""
-    return DATASETS.get(victim.set).mirrors
 
 
 def by_class(answers: Floats, labels: Ints, *, n_classes: int) -> tuple[float | None, ...]:

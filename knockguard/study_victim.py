@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from evaluation.datasets import DATASETS, ImageSet, Split, load
+from evaluation.datasets import ImageSet
 from evaluation.experiment_file import Victim
 from evaluation.models import architecture, build
 from evaluation.optimiser import Optimiser, Weights
-from evaluation.training import Training, train
+from evaluation.training import train
 from exporters.graph import load_graph
 from exporters.taps import Taps, find_taps
 from exporters.torch_export import export_victim
@@ -19,8 +19,7 @@ from guard.bundle import InputSpec
 from guard.errors import ConfigError
 from guard.preprocess import to_inputs
 from guard.types import Reporter
-
-_N_SAMPLE = 32  # images that the export is compared on
+from knockguard.experiment_victim import N_SAMPLE, own_images, spec_of, training_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,9 @@ class Served:
 
 
 def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
-    """Divide the training split by the file's shares, class by class; what tests is the published test split."""
-    whole, test = (load(victim.set, data, split) for split in (Split.TRAIN, Split.TEST))
-    whole = whole.sample(victim.n_train or len(whole), seed=seed)
-    shares = {name: share for name, share in victim.shares.model_dump().items() if share > 0}
-    parts = whole.divide(shares, seed=seed)
-    return Sides(
-        parts["victim"],
-        parts["detector"],
-        parts["calibration"],
-        parts.get("adversary"),
-        test.sample(victim.n_test or len(test), seed=seed),
-    )
+    """Return the victim's own images, divided as its file says."""
+    parts = own_images(victim, data, seed=seed)
+    return Sides(parts["victim"], parts["detector"], parts["calibration"], parts.get("adversary"), parts["test"])
 
 
 def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, progress: Reporter) -> Served:
@@ -65,22 +55,22 @@ def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, prog
     if not path.is_file():
         _make(victim, sides.victim, path, seed=seed, progress=progress)
     model = load_graph(path)
-    return Served(model, find_taps(model), _spec(victim))
+    return Served(model, find_taps(model), spec_of(victim))
 
 
 def _make(victim: Victim, images: ImageSet, path: Path, *, seed: int, progress: Reporter) -> None:
-    training = _training(victim)
+    _check_training(victim)
     if victim.balance:
         images = images.balanced(seed=seed)
     model = build(victim.architecture, n_classes=images.n_classes, seed=seed)
     pixels = images.pixels(victim.size)
-    train(model, pixels, images.labels, training=training, seed=seed, progress=progress)
-    sample = to_inputs(pixels[:_N_SAMPLE], _spec(victim))
+    train(model, pixels, images.labels, training=training_of(victim.training, victim), seed=seed, progress=progress)
+    sample = to_inputs(pixels[:N_SAMPLE], spec_of(victim))
     path.parent.mkdir(parents=True, exist_ok=True)
     export_victim(model, path, sample=np.ascontiguousarray(sample), stages=architecture(victim.architecture).stages)
 
 
-def _training(victim: Victim) -> Training:
+def _check_training(victim: Victim) -> None:
     plan = victim.training
     if plan.optimiser is not Optimiser.ADAMW or plan.drop_every is not None:
         raise ConfigError(
@@ -91,9 +81,3 @@ def _training(victim: Victim) -> Training:
         raise ConfigError(
             f"{victim.name}: a study trains from scratch, and {victim.weights} weights are asked for; use weights = 'none'"
         )
-    flips = DATASETS.get(victim.set).mirrors
-    return Training(plan.epochs, plan.lr, plan.weight_decay, plan.batch_size, flips=flips)
-
-
-def _spec(victim: Victim) -> InputSpec:
-    return InputSpec(name="image", shape=(3, victim.size, victim.size), layout="NCHW", scale=1 / 255)
