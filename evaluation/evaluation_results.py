@@ -6,12 +6,10 @@ Every accuracy is balanced, every share lies in 0..1, every count stands beside 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from guard.errors import InvalidInputError
+from evaluation.documents import read_document, write_document
 from guard.rate import Rate
-from guard.settings import explain, keys_of
-from guard.whole import write_whole
 
 EVALUATION = "results.json"
 
@@ -140,15 +138,9 @@ class Evaluation(_Frozen):
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
     """Write the JSON document, whole or not at all."""
-    write_whole(path, (evaluation.model_dump_json(indent=2) + "\n").encode())
+    write_document(evaluation, path)
 
 
 def read_evaluation(path: Path) -> Evaluation:
     """Read an evaluation's document, or the one in a folder; InvalidInputError says what is wrong with it."""
-    file = path / EVALUATION if path.is_dir() else path
-    try:
-        return Evaluation.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise InvalidInputError(f"cannot read {file} ({error.strerror}); `knockguard evaluate` writes one") from None
-    except ValidationError as error:
-        raise InvalidInputError(f"{file}: {explain(error, keys_of(Evaluation))}") from None
+    return read_document(Evaluation, path, name=EVALUATION, origin="`knockguard evaluate` writes one")

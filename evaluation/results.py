@@ -8,13 +8,11 @@ victim accuracy; `net_recovery` takes chance from both first. Counts (`flagged`,
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from evaluation.documents import read_document, write_document
 from guard.calibration import Threshold
-from guard.errors import InvalidInputError
 from guard.rate import Rate
-from guard.settings import explain, keys_of
-from guard.whole import write_whole
 
 RESULTS = "results.json"
 UNDEFENDED = "observe"  # the policy that changes no answer
@@ -158,17 +156,9 @@ class Results(_Frozen):
 
 def write_results(results: Results, path: Path) -> None:
     """Write the JSON document, whole or not at all."""
-    write_whole(path, (results.model_dump_json(indent=2) + "\n").encode())
+    write_document(results, path)
 
 
 def read_results(path: Path) -> Results:
     """Read a results.json, or the one in a folder; InvalidInputError says what is wrong with it."""
-    file = path / RESULTS if path.is_dir() else path
-    try:
-        return Results.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise InvalidInputError(
-            f"cannot read {file} ({error.strerror}); `knockguard demo` and `knockguard attack` write one"
-        ) from None
-    except ValidationError as error:
-        raise InvalidInputError(f"{file}: {explain(error, keys_of(Results))}") from None
+    return read_document(Results, path, name=RESULTS, origin="`knockguard demo` and `knockguard attack` write one")
