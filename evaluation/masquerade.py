@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.lookalikes import lookalikes
 from guard.benign import benign
+from guard.images import resize
 from guard.types import Array, Floats, Pixels
 
 Masquerade = Callable[[Pixels, Pixels, np.random.Generator], Pixels]
@@ -65,8 +66,6 @@ def _patch(outside: Pixels, inside: Pixels, rng: np.random.Generator, *, share: 
 
 def _border(outside: Pixels, inside: Pixels, rng: np.random.Generator, *, side: float) -> Pixels:
     """The whole query, reduced to `side` of the image, in the middle of an in image."""
-    from guard.images import resize
-
     made = _partners(outside, inside, rng).astype(np.uint8)
     height, width = outside.shape[1:3]
     h, w = round(height * side), round(width * side)
