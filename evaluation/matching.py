@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.datasets import ImageSet
 from evaluation.detection import Measure, low_level_measure
+from evaluation.experiment_file import ChainPlan
 from guard.chain import MIN_SIDE, Chain
 from guard.errors import InvalidInputError
 from guard.history import History, Kernel, jpeg_quality
@@ -18,6 +19,7 @@ from guard.types import Pixels
 SHARES = (0.85, 0.75, 0.625, 0.5)  # of the common history's side: a last reduction hides what of the history was not alike
 TOLERANCE = 0.02  # of AUROC
 _N_QUALITIES = 64
+_N_MATCH = 1_000  # images a side that choose the chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Search:
     target_fpr: float = 0.05
     side: int | None = None  # None: chosen
     seed: int = 0
+
+
+def match_sets(inside: ImageSet, outside: ImageSet, plan: ChainPlan, *, size: tuple[int, int], seed: int) -> Matching:
+    """Return the chain for two sets that fit detectors, by a file's plan; the first of each are enough to choose by."""
+    known, unknown = (Source.of(images.take(slice(0, _N_MATCH))) for images in (inside, outside))
+    return match(known, unknown, Search(size, (plan.quality_low, plan.quality_high), side=plan.side, seed=seed))
 
 
 def match(inside: Source, outside: Source, search: Search) -> Matching:

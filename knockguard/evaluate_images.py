@@ -12,15 +12,14 @@ import numpy as np
 
 from evaluation.attacks.base import Attack, Pool
 from evaluation.datasets import ImageSet
-from evaluation.experiment_file import ChainPlan, Experiment, Victim
-from evaluation.matching import Matching, Search, Source, match
+from evaluation.experiment_file import Experiment, Victim
+from evaluation.matching import Matching, match_sets
 from evaluation.pools import OutPools, load_pools
 from guard.errors import ConfigError
 from guard.types import Ints, Pixels, Reporter
 from knockguard.experiment_victim import own_images
 
 _AT_ONCE = 1024
-_N_MATCH = 1_000  # images a side that choose the chain
 N_FIT_MOST = 8_000  # out images that fit a detector
 _N_POOL_LEAST = 4_096  # for attacks that choose
 
@@ -64,7 +63,12 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
     }
     if victim.balance:
         parts["victim"] = parts["victim"].balanced(seed=seed)
-    matching = _matching(experiment.chain, parts, size=victim.size, seed=seed) if experiment.chain.matched else None
+    size = (victim.size, victim.size)
+    matching = (
+        match_sets(parts["detector"], parts["out_fit"], experiment.chain, size=size, seed=seed)
+        if experiment.chain.matched
+        else None
+    )
     n, done = sum(map(len, parts.values())), 0
     pixels = {}
     for number, (name, images) in enumerate(sorted(parts.items())):
@@ -72,13 +76,6 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
         done += len(images)
         progress(done, n)
     return Images(pixels, {k: v.labels for k, v in parts.items()}, classes, _history(matching, pools))
-
-
-def _matching(plan: ChainPlan, parts: Mapping[str, ImageSet], *, size: int, seed: int) -> Matching:
-    """Choose the chain on images that fit detectors: the one of which the low-level baseline can make least."""
-    known, unknown = (Source.of(parts[name].take(slice(0, _N_MATCH))) for name in ("detector", "out_fit"))
-    qualities = (plan.quality_low, plan.quality_high)
-    return match(known, unknown, Search((size, size), qualities, side=plan.side, seed=seed))
 
 
 def _through(images: ImageSet, matching: Matching | None, *, size: int, seed: list[int]) -> Pixels:

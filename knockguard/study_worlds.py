@@ -5,20 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.datasets import ImageSet
 from evaluation.detection_study import AS_THEY_COME, MATCHED
 from evaluation.experiment_file import ChainPlan
-from evaluation.matching import Matching, Search, Source, match
+from evaluation.matching import match_sets
 from evaluation.pools import OutPools
-from guard.chain import Chain, square
+from guard.chain import Chain
 from guard.history import History, Kernel
-from guard.images import resize
+from guard.preprocess import framed
 from guard.types import Ints, Pixels
 from knockguard.study_victim import Sides
 
 _Through = Callable[[list[Pixels], int], Pixels]  # images in their own sizes and a seed -> pixels at the model's
 N_FIT_MOST = 6_000
-_N_MATCH = 1_000  # images a side that choose the chain
 _N_PROBED = 3_000  # in images that tell what a stage reads
 _N_ADVERSARY = 500  # in images that dress queries up
 _HARSH = (40, 95)  # JPEG qualities of the varied chain
@@ -53,7 +51,7 @@ class Worlds:
         self._images |= {"calibration": sides.calibration.decoded(), "in_test": sides.test.decoded()}
         self._tests = {name: pool.decoded() for name, pool in named.items() if pool is not None and len(pool)}
         self._adversary = [] if sides.adversary is None else sides.adversary.sample(_N_ADVERSARY, seed=seed).decoded()
-        self.matching = self._matching(plan, self._in_fit, out_fit)
+        self.matching = match_sets(self._in_fit, out_fit, plan, size=self._size, seed=seed)
 
     def counts(self) -> dict[str, int]:
         """Return how many images each part has."""
@@ -75,7 +73,7 @@ class Worlds:
 
     def plain(self, images: list[Pixels]) -> Pixels:
         """Return images at the model's size."""
-        return np.stack([resize(square(image), self._size) for image in images])
+        return np.stack([framed(image, self._size) for image in images])
 
     def in_tests(self) -> Pixels:
         """Return the in images that test, as customers send them."""
@@ -131,8 +129,3 @@ class Worlds:
             before = History(history.side, kernels[kernel], history.quality).apply([image])
             rows.append(Chain(int(side), self._size, (int(quality), int(quality))).apply(before, seed=0)[0])
         return np.stack(rows)
-
-    def _matching(self, plan: ChainPlan, inside: ImageSet, outside: ImageSet) -> Matching:
-        known, unknown = (Source.of(images.take(slice(0, _N_MATCH))) for images in (inside, outside))
-        qualities = (plan.quality_low, plan.quality_high)
-        return match(known, unknown, Search(self._size, qualities, side=plan.side, seed=self._seed))
