@@ -10,6 +10,7 @@ import grpc
 from grpc_api.audit_log import AuditLog
 from grpc_api.hosting import Hosting, Release
 from grpc_api.loading import Mode
+from grpc_api.servicers.handlers import service_handler
 from grpc_api.stubs import knockguard_admin_pb2 as pb
 from guard.errors import ConfigError, InvalidInputError
 from guard.evidence.ledger import Ledger
@@ -88,15 +89,7 @@ class AdminServicer:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service."""
-        handlers = {
-            m.name: grpc.unary_unary_rpc_method_handler(
-                getattr(self, m.name),
-                request_deserializer=getattr(pb, m.input_type.name).FromString,
-                response_serializer=getattr(pb, m.output_type.name).SerializeToString,
-            )
-            for m in pb.DESCRIPTOR.services_by_name["Admin"].methods
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        return service_handler(self, SERVICE, stubs=pb, service="Admin")
 
 
 def _apply_to(word: str) -> ApplyTo:

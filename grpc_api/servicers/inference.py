@@ -16,6 +16,7 @@ from grpc_api.hosting import Hosting
 from grpc_api.identity import CALLER
 from grpc_api.inputs import checked_input, claimed_bytes, model_input
 from grpc_api.pipeline import Pipeline
+from grpc_api.servicers.handlers import service_handler
 from grpc_api.settings import LimitSettings
 from grpc_api.stubs import knockguard_inference_pb2 as pb
 from grpc_api.tracing import TRACE
@@ -110,16 +111,7 @@ class InferenceServicer:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service under its true name; our generated messages carry another, see protos/."""
-        methods = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
-        handlers = {
-            m.name: grpc.unary_unary_rpc_method_handler(
-                getattr(self, m.name),
-                request_deserializer=getattr(pb, m.input_type.name).FromString,
-                response_serializer=getattr(pb, m.output_type.name).SerializeToString,
-            )
-            for m in methods
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        return service_handler(self, SERVICE, stubs=pb, service="GRPCInferenceService")
 
 
 async def _read(tensor: Tensor, spec: InputSpec, n_bytes: int) -> Floats:
