@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import grpc
+
 from grpc_api.client import GuardClient
 from guard.errors import BackendError
 
@@ -18,8 +20,16 @@ class BlockingClient:
     `run` waits for what a coroutine of `client` gives, and raises what that raises: `blocking.run(blocking.client.infer(...))`.
     """
 
-    def __init__(self, address: str, *, api_key: str | None = None, timeout_s: float = 60.0) -> None:
-        self.client = GuardClient(address, api_key=api_key, timeout_s=timeout_s)
+    def __init__(
+        self,
+        address: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`credentials`, as `grpc.ssl_channel_credentials` returns them, are for a gateway with TLS."""
+        self.client = GuardClient(address, api_key=api_key, timeout_s=timeout_s, credentials=credentials)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:

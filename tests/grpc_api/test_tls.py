@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tiny_bundle import rows_of
 from tritonclient.utils import InferenceServerException
 
+from grpc_api.blocking import BlockingClient
 from grpc_api.client import GuardClient
 from grpc_api.settings import TlsSettings
 from grpc_api.tls import server_credentials
@@ -72,10 +73,16 @@ def test_tritonclient_speaks_tls_in_both_its_ways_with_keep_alive(bundle: Path, 
         async with GuardClient(address, credentials=roots) as client:
             return await client.infer("tiny", "image", rows_of(0.1))
 
+    def without_asyncio(address: str) -> np.ndarray:
+        roots = grpc.ssl_channel_credentials(authority.own.certificate.read_bytes())
+        with BlockingClient(address, credentials=roots) as blocking:
+            return blocking.run(blocking.client.infer("tiny", "image", rows_of(0.1)))
+
     with start_with(bundle, tls=tls) as served:
         answer = ask(served.address, **options(authority), **keepalive)
         np.testing.assert_array_equal(asyncio.run(with_aio(served.address)), answer)
         np.testing.assert_array_equal(asyncio.run(with_ours(served.address)), answer)
+        np.testing.assert_array_equal(without_asyncio(served.address), answer)
         with pytest.raises(InferenceServerException) as caught:
             ask(served.address)  # without TLS
         assert caught.value.status() == "StatusCode.UNAVAILABLE"
