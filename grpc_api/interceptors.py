@@ -14,7 +14,7 @@ from grpc_api.repeats import Repeats
 from grpc_api.statuses import OURS, retry_metadata, status_of, told
 from grpc_api.telemetry import UNARY, Metrics
 from grpc_api.tls import peer_names
-from guard.errors import KnockguardError, QuotaExceededError, UnauthenticatedError, UnavailableError
+from guard.errors import KnockguardError, UnauthenticatedError, UnavailableError
 
 log = structlog.get_logger()
 _MAX_REASON = 300  # characters
@@ -88,15 +88,13 @@ class Statuses(Unary):
         async def call(request: Any, context: "Context") -> Any:
             try:
                 return await inner(request, context)
-            except QuotaExceededError as error:
-                await context.abort(status_of(error), told(error), retry_metadata(error))
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 if isinstance(error, UnavailableError):
                     self._log(error, method)
                 if isinstance(error, KnockguardError) and not isinstance(error, OURS):
-                    await context.abort(status_of(error), told(error))
+                    await context.abort(status_of(error), told(error), retry_metadata(error))
                 incident = secrets.token_hex(6)
                 log.error("call_failed", method=method, incident=incident, exc_info=error)
                 await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}; the server's log has more")
@@ -174,8 +172,7 @@ def refusal(error: KnockguardError, handler: "Handler | None") -> "Handler | Non
     """
 
     async def refuse(_request: Any, context: "Context") -> Any:
-        trailers = retry_metadata(error) if isinstance(error, QuotaExceededError) else ()
-        await context.abort(status_of(error), told(error), trailers)
+        await context.abort(status_of(error), told(error), retry_metadata(error))
 
     if handler is None:
         return None

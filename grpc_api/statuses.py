@@ -67,11 +67,13 @@ def told(error: BaseException) -> str:
     return text if len(text) <= _MAX_TOLD else f"{text[: _MAX_TOLD // 2]} ... {text[-_MAX_TOLD // 2 :]}"
 
 
-def retry_metadata(error: QuotaExceededError) -> tuple[tuple[str, bytes], ...]:
-    """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo)."""
+def retry_metadata(error: KnockguardError) -> tuple[tuple[str, bytes], ...]:
+    """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo); none where nobody knows."""
+    if not isinstance(error, QuotaExceededError | UnavailableError) or error.retry_after_s is None:
+        return ()
     seconds = math.floor(error.retry_after_s)
     info = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((error.retry_after_s - seconds) * 1e9)))
-    status = Status(code=Code.RESOURCE_EXHAUSTED.value[0], message=told(error))
+    status = Status(code=status_of(error).value[0], message=told(error))
     status.details.add().Pack(info)
     return ((DETAILS, status.SerializeToString()),)
 
@@ -79,13 +81,16 @@ def retry_metadata(error: QuotaExceededError) -> tuple[tuple[str, bytes], ...]:
 def error_of(code: grpc.StatusCode, message: str, trailers: Iterable[tuple[str, str | bytes]] = ()) -> KnockguardError:
     """Return the error that a client raises for a status, so that callers need not know gRPC."""
     if code is Code.RESOURCE_EXHAUSTED:
-        return QuotaExceededError(message, retry_after_s=_retry_after_s(trailers))
+        retry_after_s = _retry_after_s(trailers)
+        return QuotaExceededError(message, retry_after_s=_RETRY_AFTER_S if retry_after_s is None else retry_after_s)
+    if code is Code.UNAVAILABLE:
+        return BackendError(message, retry_after_s=_retry_after_s(trailers))
     kinds = {status: kind for kind, status in reversed(STATUSES.items())}
     return kinds.get(code, BackendError)(f"{message} ({code.name})" if code not in kinds else message)
 
 
-def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float:
-    """Return the seconds of the RetryInfo in a call's trailing metadata."""
+def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float | None:
+    """Return the seconds of the RetryInfo in a call's trailing metadata, None without one."""
     info = RetryInfo()
     for name, value in trailers:
         if name != DETAILS or isinstance(value, str):
@@ -95,4 +100,4 @@ def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float:
                 return float(info.retry_delay.ToTimedelta().total_seconds())
         except DecodeError:
             break
-    return _RETRY_AFTER_S
+    return None

@@ -15,7 +15,7 @@
     │   ├── PermissionDeniedError
     │   ├── UnimplementedError
     │   └── QuotaExceededError      carries `retry_after_s`
-    ├── UnavailableError            the caller can try again
+    ├── UnavailableError            the caller can try again; may carry `retry_after_s`
     │   ├── BackendError
     │   ├── StoreError
     │   └── NotLoadedError
@@ -92,7 +92,11 @@ class QuotaExceededError(RequestError):
 
 
 class UnavailableError(KnockguardError):
-    """Something that the answer depends on is not there now."""
+    """Something that the answer depends on is not there now; try again after `retry_after_s` seconds, where that is known."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class BackendError(UnavailableError):

@@ -69,3 +69,14 @@ def test_full_queue_tells_when_to_try_again() -> None:
     heard = error_of(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", ((name, content),))
     assert isinstance(heard, QuotaExceededError)
     assert heard.retry_after_s == 1.5
+
+
+def test_what_is_not_there_tells_when_to_come_back_only_where_that_is_known() -> None:
+    known = errors.StoreError("away", retry_after_s=2.25)
+    heard = error_of(grpc.StatusCode.UNAVAILABLE, "away", retry_metadata(known))
+    assert isinstance(heard, errors.UnavailableError)
+    assert heard.retry_after_s == 2.25
+    assert retry_metadata(errors.BackendError("failed")) == ()
+    unknown = error_of(grpc.StatusCode.UNAVAILABLE, "failed")
+    assert isinstance(unknown, errors.UnavailableError)
+    assert unknown.retry_after_s is None
