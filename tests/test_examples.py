@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from guard.bundle import DetectorSpec, InputSpec, Manifest, Provenance, write_bundle
+from guard.bundle import DetectorSpec, InputSpec, Manifest, PolicySpec, Provenance, write_bundle
 from guard.calibration import Threshold
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A bundle whose victim names the strongest colour and whose detector flags what is bright."""
+    """A bundle whose victim names the strongest colour, and whose detector flags what is bright: that gets its label alone."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["colours"]),
@@ -46,6 +46,7 @@ def bundle(tmp_path: Path) -> Path:
         labels=("red", "green", "blue"),
         detectors=(DetectorSpec(name="brightness", threshold=Threshold(0.5, 0.05, 0.99, 500, 0.03), quantiles=(0.25,) * 19),),
         detector="brightness",
+        policy=PolicySpec(name="label-only"),
         provenance=Provenance(created="2026-01-01T00:00:00+00:00", victim_sha256="0" * 64, images={}, versions={}, stages={}),
     )
     write_bundle(tmp_path / "bundle", manifest=manifest, model=content)
@@ -57,16 +58,14 @@ def picture(path: Path, colour: tuple[int, int, int]) -> str:
     return str(path)
 
 
-def test_in_process_names_and_flags(bundle: Path, tmp_path: Path) -> None:
+def test_in_process_gives_what_the_bundles_policy_lets_out(bundle: Path, tmp_path: Path) -> None:
     names = [picture(tmp_path / "dim.png", (200, 10, 10)), picture(tmp_path / "bright.png", (200, 200, 255))]
     done = subprocess.run(
         [sys.executable, EXAMPLES / "in_process.py", bundle, *names], capture_output=True, text=True, check=True
     )
     dim, bright = done.stdout.splitlines()
-    assert "dim.png: red" in dim
-    assert "flagged" not in dim
-    assert "bright.png: blue" in bright
-    assert bright.endswith("flagged")
+    assert "dim.png: red 0." in dim
+    assert bright.endswith("bright.png: blue 1.000")
 
 
 @pytest.fixture
@@ -90,7 +89,9 @@ def test_query_asks_a_real_gateway(address: str, tmp_path: Path) -> None:
     names = [picture(tmp_path / "dim.png", (200, 10, 10)), picture(tmp_path / "bright.png", (200, 200, 255))]
     command = [sys.executable, EXAMPLES / "query.py", address, "colours", *names]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert [line.partition(" ")[2].split(" 0.")[0] for line in done.stdout.splitlines()] == ["class 0", "class 2"]
+    dim, bright = done.stdout.splitlines()
+    assert "dim.png: class 0 0." in dim
+    assert bright.endswith("bright.png: class 2 1.000")
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
