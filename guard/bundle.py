@@ -147,7 +147,7 @@ def check_place(folder: Path, *, force: bool) -> None:
     """
     if folder.exists():
         if not force:
-            raise BundleError(f"{folder} exists; give another folder, or --force to replace the bundle there")
+            raise BundleError(f"{folder} exists; give another folder, or force to replace the bundle there")
         if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
             raise BundleError(f"{folder} exists and holds no {MANIFEST}, so it is not a bundle and is not replaced")
 

@@ -111,7 +111,7 @@ def read_decisions(source: Path) -> Iterator[DecidedRow]:
     if source.is_dir():
         files = sorted(p for p in source.iterdir() if p.name.endswith((SUFFIX, OPEN_SUFFIX)))
         if not files:
-            raise InvalidInputError(f"{source} holds no *{SUFFIX} files; give the folder of --audit-log")
+            raise InvalidInputError(f"{source} holds no *{SUFFIX} files; give an audit log's folder")
         for file in files:
             yield from _rows(file)
     else:

@@ -53,7 +53,7 @@ class Guard:
         needy = next((p.name for p in in_use if p.traits.needs_secret), None)
         if needy is not None and secret is None:
             raise ConfigError(
-                f"policy {needy!r} needs a secret; make one with `knockguard secret PATH` and give --secret-file PATH"
+                f"policy {needy!r} needs a secret; make one with `knockguard secret PATH` and give it as secret_file"
             )
         self.needs_keys = any(p.traits.near_duplicates is NearDuplicates.KEYED_BY_IMAGE for p in in_use)
         self.threshold = manifest.detectors[names.index(manifest.detector)].threshold

@@ -31,7 +31,8 @@ class Answer:
         off = (values < 0).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE)
         if (off & finite).any():
             raise BackendError(
-                "the model's answer is no probabilities; if it is logits, say so (--upstream-logits, Answer(logits=True))"
+                "the model's answer is no probabilities; if it is logits, say so: upstream.logits in a gateway, "
+                "Answer(logits=True) inside a host"
             )
         return values
 

@@ -79,18 +79,18 @@ def open_session(model: bytes, *, provider: str, threads: int) -> ort.InferenceS
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     reason = "it was not asked for" if provider == "cpu" else why_not_cuda()
     if provider == "cuda" and reason:
-        raise ConfigError(f"--provider cuda: {reason}; or use auto or cpu")
+        raise ConfigError(f"provider cuda: {reason}; or use auto or cpu")
     wanted = [CPU] if reason else [CUDA, CPU]
     try:
         session = ort.InferenceSession(model, options, providers=wanted)
     except Exception as error:
         if provider == "cuda":
-            raise ConfigError(f"--provider cuda: the session did not start ({_reason(error)}); use auto or cpu") from error
+            raise ConfigError(f"provider cuda: the session did not start ({_reason(error)}); use auto or cpu") from error
         raise BundleError(f"ONNX Runtime refuses the bundle's model: {_reason(error)}") from error
     # The last word is the session's: a provider that fails is dropped without an error.
     if provider == "cuda" and session.get_providers()[0] != CUDA:
         raise ConfigError(
-            "--provider cuda: its libraries load and ONNX Runtime still fell back to the CPU; check nvidia-smi and the CUDA and "
+            "provider cuda: its libraries load and ONNX Runtime still fell back to the CPU; check nvidia-smi and the CUDA and "
             "cuDNN versions that onnxruntime-gpu asks for, or use auto or cpu"
         )
     return session

@@ -53,7 +53,7 @@ def side_by_side(data: FitData, taps: list[str]) -> tuple[Floats, Floats]:
         raise FitError("no stage features; the graph has no stage tap, so choose a detector on logits, such as energy")
     inside = np.concatenate([data.tap(t) for t in taps], axis=1)
     if not any(map(len, data.out_features.values())):
-        raise FitError("a linear detector learns from out images and got none; give --out-pool, or choose energy or msp")
+        raise FitError("a linear detector learns from out images and got none; give an out pool, or choose energy or msp")
     return inside, np.concatenate([data.out_features[t] for t in taps], axis=1)
 
 

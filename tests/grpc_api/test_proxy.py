@@ -245,7 +245,7 @@ def test_model_that_does_not_fit_the_bundle_is_refused_at_the_start_with_what_wo
             opened(address)
         with pytest.raises(BundleError, match="give 'logits' with 3 classes"):
             opened(address, answer=Answer("logits"), scorer=Scorer(BUNDLE, provider="cpu"))
-    with plain_host(PlainHost(plain_model("logits"))) as address, pytest.raises(BundleError, match="--upstream-logits"):
+    with plain_host(PlainHost(plain_model("logits"))) as address, pytest.raises(BundleError, match=r"upstream\.logits"):
         opened(address, answer=Answer("logits"), scorer=Scorer(BUNDLE, provider="cpu"))
 
 

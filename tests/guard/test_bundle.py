@@ -118,7 +118,7 @@ def test_missing_and_broken_bundles_are_named(tmp_path: Path, manifest: Manifest
 def test_existing_folder_is_replaced_only_when_told_and_only_if_it_is_a_bundle(tmp_path: Path, manifest: Manifest) -> None:
     model = tiny_model()
     write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
-    with pytest.raises(BundleError, match="--force"):
+    with pytest.raises(BundleError, match="or force"):
         write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
     write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model, force=True)
     (tmp_path / "photos").mkdir()
