@@ -26,7 +26,7 @@ DATATYPES: dict[str, tuple[np.dtype, str | None]] = {
     "INT32": (np.dtype("<i4"), "int_contents"),
     "INT64": (np.dtype("<i8"), "int64_contents"),
     "FP16": (np.dtype("<f2"), None),
-    "BF16": (np.dtype("<u2"), None),  # numpy has no bfloat16: its bits
+    "BF16": (np.dtype("<u2"), None),  # its bits: numpy has no such number, so it is read as float32
     "FP32": (np.dtype("<f4"), "fp32_contents"),
     "FP64": (np.dtype("<f8"), "fp64_contents"),
     "BYTES": (np.dtype("O"), "bytes_contents"),
@@ -67,7 +67,7 @@ def decode_inputs(request: pb.ModelInferRequest) -> list[Tensor]:
         shape = checked_shape(item.name, item.shape)
         if item.datatype not in DATATYPES:
             raise InvalidInputError(f"input {item.name!r} has datatype {item.datatype!r}; known are {', '.join(DATATYPES)}")
-        if raw and item.HasField("contents"):
+        if raw and item.contents.ListFields():  # there and empty is how some clients say that the content is raw
             raise InvalidInputError(f"input {item.name!r} has both contents and raw_input_contents; send one of them")
         if item.datatype == "BYTES" and math.prod(shape) > MAX_BYTES_ELEMENTS:
             raise InvalidInputError(f"input {item.name!r} has shape {list(shape)}; at most {MAX_BYTES_ELEMENTS} BYTES are read")
@@ -96,7 +96,8 @@ def _raw_reader(item: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, .
         raise InvalidInputError(
             f"input {item.name!r} has {len(content)} bytes; {item.datatype} of shape {list(shape)} needs {needed}"
         )
-    return lambda: np.frombuffer(content, dtype=dtype).reshape(shape)
+    values = np.frombuffer(content, dtype=dtype).reshape(shape)
+    return (lambda: _from_bfloat16(values)) if item.datatype == "BF16" else (lambda: values)
 
 
 def _typed_reader(item: pb.ModelInferRequest.InferInputTensor, shape: tuple[int, ...]) -> Callable[[], Array]:
@@ -134,6 +135,11 @@ def _from_typed(item: pb.ModelInferRequest.InferInputTensor, field: str, n: int)
     return narrow
 
 
+def _from_bfloat16(bits: Array) -> Floats:
+    """Return what the upper halves of float32 stand for; exact."""
+    return np.asarray(np.left_shift(bits, 16, dtype="<u4").view("<f4"))
+
+
 def _as_objects(elements: list[bytes], shape: tuple[int, ...]) -> Array:
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
@@ -160,13 +166,16 @@ def split_bytes(content: bytes, n_elements: int, *, name: str) -> list[bytes]:
     return elements
 
 
-def encode_output(response: pb.ModelInferResponse, name: str, values: Floats, *, raw: bool) -> None:
-    """Append one FP32 output, raw or typed as the client sent its inputs; tritonclient reads only raw."""
-    output = response.outputs.add(name=name, datatype="FP32", shape=values.shape)
-    if raw:
-        response.raw_output_contents.append(np.ascontiguousarray(values, dtype="<f4").tobytes())
+def encode_output(response: pb.ModelInferResponse, name: str, values: Array, *, raw: bool) -> None:
+    """Append one output, FP32 or BYTES by its dtype, raw or typed as the client sent its inputs; tritonclient reads only raw."""
+    datatype = "BYTES" if values.dtype == object else "FP32"
+    output = response.outputs.add(name=name, datatype=datatype, shape=values.shape)
+    if not raw:
+        getattr(output.contents, str(DATATYPES[datatype][1])).extend(values.ravel().tolist())
+    elif datatype == "BYTES":
+        response.raw_output_contents.append(b"".join(len(e).to_bytes(4, "little") + e for e in values.ravel()))
     else:
-        output.contents.fp32_contents.extend(values.ravel().tolist())
+        response.raw_output_contents.append(np.ascontiguousarray(values, dtype="<f4").tobytes())
 
 
 def encode_input(request: pb.ModelInferRequest, name: str, values: Array) -> None:

@@ -10,11 +10,14 @@ from guard.errors import InvalidInputError
 from guard.preprocess import to_inputs
 from guard.types import Floats
 
+FLOATS = ("FP32", "FP64", "FP16", "BF16")  # the graph's own values, as exact as the sender has them
+DATATYPES_TAKEN = (*FLOATS, "UINT8", "BYTES")
+
 
 def checked_input(tensors: list[Tensor], spec: InputSpec, *, max_rows: int) -> Tensor:
     """Return the one tensor of a request that the model can take, with 0 to `max_rows` rows; none of its values are read.
 
-    FP32 is the graph's own input. UINT8 is grey levels in either layout. A shape without batch dimension is not guessed at.
+    Floats are the graph's own input. UINT8 is grey levels in either layout. A shape without batch dimension is not guessed at.
     InvalidInputError names what was sent, what is taken, and the way out.
     """
     if len(tensors) != 1 or tensors[0].name != spec.name:
@@ -22,9 +25,12 @@ def checked_input(tensors: list[Tensor], spec: InputSpec, *, max_rows: int) -> T
         raise InvalidInputError(f"got {names}; the model takes one input, {spec.name!r}")
     tensor = tensors[0]
     shape = tensor.shape
-    if tensor.datatype not in ("FP32", "UINT8"):
-        raise InvalidInputError(f"input {spec.name!r} is {tensor.datatype}; send FP32, UINT8 levels, or JPEG or PNG as BYTES")
-    allowed = [spec.shape] if tensor.datatype == "FP32" else [spec.shape, _other_layout(spec)]
+    is_float = tensor.datatype in FLOATS
+    if not is_float and tensor.datatype != "UINT8":
+        raise InvalidInputError(
+            f"input {spec.name!r} is {tensor.datatype}; send {', '.join(FLOATS)}, UINT8 levels, or JPEG or PNG as BYTES"
+        )
+    allowed = [spec.shape] if is_float else [spec.shape, _other_layout(spec)]
     if shape[1:] not in allowed:
         wanted = " or ".join(str([-1, *s]) for s in allowed)
         raise InvalidInputError(f"input {spec.name!r} has shape {list(shape)}; {tensor.datatype} must have shape {wanted}")
@@ -51,7 +57,8 @@ def model_input(tensor: Tensor, spec: InputSpec) -> Floats:
         # Where both layouts have one shape, such as (3, 3, 3), it is read as the graph's own.
         channels_last = (values.shape[1:] == spec.shape) == (spec.layout == "NHWC")
         return to_inputs(values if channels_last else np.moveaxis(values, 1, 3), spec)
-    inputs = np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told below
+        inputs = np.asarray(values, dtype=np.float32)
     if not np.isfinite(inputs).all():
         raise InvalidInputError(f"input {spec.name!r} holds values that are not finite")
     return inputs

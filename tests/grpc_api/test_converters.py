@@ -40,7 +40,7 @@ def request(datatype: str, shape: list[int], content: bytes | None) -> pb.ModelI
     return message
 
 
-@given(st.sampled_from(sorted(DATATYPES)), shapes, st.integers(0, 99))
+@given(st.sampled_from(sorted(set(DATATYPES) - {"BF16"})), shapes, st.integers(0, 99))  # that has a test of its own
 def test_raw_contents_round_trip(datatype: str, shape: list[int], seed: int) -> None:
     sent = values(datatype, shape, seed)
     (tensor,) = decode_inputs(request(datatype, shape, raw(sent)))

@@ -221,4 +221,4 @@ def test_metadata_says_what_may_be_sent(gateway: Any) -> None:
             (image,) = (await client.metadata("tiny")).inputs
             return {key: value.string_param for key, value in image.parameters.items()}
 
-    assert asyncio.run(read()) == {"datatypes": "FP32 UINT8 BYTES", "encodings": "JPEG PNG"}
+    assert asyncio.run(read()) == {"datatypes": "FP32 FP64 FP16 BF16 UINT8 BYTES", "encodings": "JPEG PNG"}

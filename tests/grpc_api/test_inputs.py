@@ -37,7 +37,7 @@ def never() -> np.ndarray:
     ("name", "datatype", "shape"),
     [
         ("pixels", "FP32", (1, 3, 2, 4)),
-        ("image", "FP64", (1, 3, 2, 4)),
+        ("image", "INT32", (1, 3, 2, 4)),
         ("image", "FP32", (1, 3, 2000, 4000)),
         ("image", "UINT8", (9, 3, 2, 4)),
     ],
