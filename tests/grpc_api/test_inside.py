@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_plain_model_is_guarded_by_the_bundles_own_graph_and_answers_in_its_own_
 @every_way
 def test_keyed_policy_answers_the_same_image_the_same_whichever_way_it_came(serve: Serve, tmp_path: Path) -> None:
     secret = write_secret(tmp_path / "secret")
-    images = np.random.default_rng(0).integers(200, 256, (4, 4, 4, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(200, 256, (32, 4, 4, 3), dtype=np.uint8)  # all keep their top label: 3**-32
     floats = np.moveaxis(images / np.float32(255), 3, 1).astype(np.float32)
     inputs = np.ascontiguousarray(floats)
     guard = Guard.of(MANIFEST, policy="shuffle", secret=secret)
@@ -273,6 +274,17 @@ def every_server() -> Iterator[None]:
 def test_host_that_lets_nobody_in_is_guarded_by_replacing_what_makes_servers(serve: Serve) -> None:
     with serve(PlainHost(tiny_model())) as address:
         np.testing.assert_array_equal(ask(address)[2], [1, 0, 0])
+
+
+@pytest.mark.parametrize("line", ["from grpc import server as make", "from grpc.aio import server"])
+def test_guard_that_comes_too_late_for_a_module_says_which(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    early = types.ModuleType("early_host")
+    exec(line, vars(early))
+    monkeypatch.setitem(sys.modules, "early_host", early)
+    before = grpc.server, grpc.aio.server
+    with pytest.raises(ConfigError, match="early_host imported grpc's function"):
+        guard_every_server([guarded()])
+    assert (grpc.server, grpc.aio.server) == before
 
 
 def test_guard_inside_loads_neither_the_gateway_nor_a_runtime() -> None:
