@@ -3,10 +3,10 @@
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -18,9 +18,8 @@ from grpc_api.identity.base import Metadata
 from grpc_api.interceptors import Authenticate, Call, Context, Statuses, Unary
 from grpc_api.listening import add_port
 from grpc_api.operator_settings import AdminSettings
-from grpc_api.servicers.admin import AdminServicer
 from grpc_api.statuses import OURS, told
-from guard.errors import ConfigError
+from guard.errors import ConfigError, RequestError
 
 log = structlog.get_logger()
 
@@ -40,8 +39,28 @@ class Owner(Identity):
         return Caller("owner")
 
 
+class Service(Protocol):
+    """What answers operators: one gateway, or all workers of one."""
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the service."""
+
+
+class Frank(Unary):
+    """Tells an operator also what clients are not told."""
+
+    def around(self, inner: "Call", method: str) -> "Call":
+        async def call(request: Any, context: "Context") -> Any:
+            try:
+                return await inner(request, context)
+            except OURS as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told(error))
+
+        return call
+
+
 class Record(Unary):
-    """Logs each call: who made it, what was asked, how it ended. Tells an operator also what clients are not told."""
+    """Logs each call: who made it, what was asked, how it ended."""
 
     def around(self, inner: "Call", method: str) -> "Call":
         async def call(request: Any, context: "Context") -> Any:
@@ -50,9 +69,9 @@ class Record(Unary):
                 response = await inner(request, context)
                 outcome = "done"
                 return response
-            except OURS as error:
+            except (grpc.aio.AbortError, RequestError):
                 outcome = "refused"
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told(error))
+                raise
             finally:
                 caller = CALLER.get(None)
                 log.info(
@@ -67,16 +86,17 @@ class Record(Unary):
 
 
 @asynccontextmanager
-async def serve_admin(settings: AdminSettings, servicer: AdminServicer) -> AsyncIterator[int | None]:
+async def serve_admin(settings: AdminSettings, service: Service) -> AsyncIterator[int | None]:
     """Answer operators for as long as the block runs; yields the port, None without one. ConfigError if a place is taken."""
     servers: list[grpc.aio.Server] = []
+    handlers = (service.handler(),)
     port = opened = None
     try:
         if settings.port is not None and settings.keys_file is not None:  # the settings give none of them alone
-            servers.append(_server(servicer, ApiKeys.read(settings.keys_file)))
+            servers.append(_server(handlers, Record(), Authenticate(ApiKeys.read(settings.keys_file))))
             port = add_port(servers[-1], LOOPBACK, settings.port, flag="--admin-port")
         if settings.socket is not None:
-            servers.append(_server(servicer, Owner()))
+            servers.append(_server(handlers, Record(), Authenticate(Owner())))
             opened = _open_socket(servers[-1], settings.socket)
         for server in servers:
             await server.start()
@@ -88,10 +108,22 @@ async def serve_admin(settings: AdminSettings, servicer: AdminServicer) -> Async
             opened.unlink(missing_ok=True)
 
 
-def _server(servicer: AdminServicer, identity: Identity) -> grpc.aio.Server:
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (Statuses(), Record(), Authenticate(identity))
-    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS, maximum_concurrent_rpcs=16)
-    server.add_generic_rpc_handlers((servicer.handler(),))
+@asynccontextmanager
+async def serve_privately(path: Path, handlers: Iterable[grpc.GenericRpcHandler]) -> AsyncIterator[None]:
+    """Answer a supervisor at a socket for as long as the block runs: its calls are logged where an operator made them."""
+    server = _server(handlers)
+    _open_socket(server, path)
+    try:
+        await server.start()
+        yield
+    finally:
+        await server.stop(0)
+        path.unlink(missing_ok=True)
+
+
+def _server(handlers: Iterable[grpc.GenericRpcHandler], *around: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=(Statuses(), *around, Frank()), options=_OPTIONS, maximum_concurrent_rpcs=16)
+    server.add_generic_rpc_handlers(tuple(handlers))
     return server
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,37 @@ def add_port(
     if not bound:
         raise ConfigError(f"cannot listen on {host}:{port}; it is in use or not ours to open, so give another {flag}, or 0")
     return bound
+
+
+@contextmanager
+def reserved_port(host: str, port: int) -> Iterator[int]:
+    """Hold a port, a free one for 0, for processes that will share it, and yield it; ConfigError if it is taken."""
+    try:
+        held = _reserve(host, port)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}; it is in use or not ours to open ({error}), so give another --port, or 0"
+        ) from None
+    with held:
+        yield int(held.getsockname()[1])
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    with socket.socket(family, kind, protocol) as alone:  # else another gateway would share the port, and half of the calls
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # calls that ended a minute ago are nobody's
+        alone.bind(address)
+        alone.listen()
+        address = alone.getsockname()
+    held = socket.socket(family, kind, protocol)  # never listens: a port that is only bound gets no calls
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(address)
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 class _Threaded(ThreadingMixIn, WSGIServer):

@@ -9,9 +9,14 @@ import structlog
 LogFormat = Literal["json", "text"]
 
 
-def configure_logs(form: LogFormat) -> None:
-    """Send our events, and warnings of gRPC, asyncio and other libraries, through one renderer."""
+def configure_logs(form: LogFormat, **fields: int) -> None:
+    """Send our events, and warnings of gRPC, asyncio and other libraries, through one renderer, each with these fields."""
+
+    def with_fields(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**fields, **event}
+
     shared: list[structlog.typing.Processor] = [
+        with_fields,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,

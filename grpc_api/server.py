@@ -13,15 +13,15 @@ from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from prometheus_client import CollectorRegistry
 
-from grpc_api.admin import serve_admin
 from grpc_api.admission import Admission
 from grpc_api.audit_log import AuditLog
 from grpc_api.encoded import ImageDecoder, ImageLimits
+from grpc_api.front import Alone, Front
 from grpc_api.hosting import Hosting
 from grpc_api.identity import Identity
 from grpc_api.identity.opening import open_identity
 from grpc_api.interceptors import Authenticate, CountCalls, Statuses
-from grpc_api.listening import ReadyFile, add_port, serve_metrics
+from grpc_api.listening import add_port
 from grpc_api.loading import Loader
 from grpc_api.logs import configure_logs
 from grpc_api.reflection import add_reflection
@@ -44,7 +44,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 def run_gateway(settings: GatewaySettings) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. What cannot be served is refused before a port is opened."""
     configure_logs(settings.telemetry.log_format)
-    asyncio.run(Gateway(settings, open_identity(settings), server_credentials(settings.tls)).run())
+    asyncio.run(Gateway(settings, Alone(settings)).run())
     return 0
 
 
@@ -64,16 +64,17 @@ async def keep_telling(checks: health.HealthServicer, hosting: Hosting) -> None:
 class Gateway:
     """One process that answers for its bundles."""
 
-    def __init__(self, settings: GatewaySettings, identity: Identity, credentials: grpc.ServerCredentials | None) -> None:
+    def __init__(self, settings: GatewaySettings, front: Front) -> None:
+        """ConfigError if who may ask, or what the port is opened with, cannot be read."""
         self._settings = settings
-        self._identity = identity
-        self._credentials = credentials
+        self._front = front
+        self._identity: Identity = open_identity(settings)
+        self._credentials: grpc.ServerCredentials | None = server_credentials(settings.tls)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Open the ports, say so, wait for a signal, drain. What hears of decisions ends after the last of them."""
         settings = self._settings
-        ready = ReadyFile(settings.ready_file)
         metrics = Metrics(CollectorRegistry())
         async with AsyncExitStack() as stack:  # ends from its last to its first
             traces = self._traces(stack)  # first, so that it ends last: a collector that is away keeps nothing else waiting
@@ -95,21 +96,19 @@ class Gateway:
             add_HealthServicer_to_server(checks, server)
             add_reflection(server)
 
-            metrics_port = stack.enter_context(serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port))
             admin = AdminServicer(hosting, ledger, audit, lambda: servicer.ready)
-            admin_port = await stack.enter_async_context(serve_admin(settings.admin, admin))
-            ports = {"port": add_port(server, settings.host, settings.port, self._credentials), "metrics_port": metrics_port}
-            ports |= {} if admin_port is None else {"admin_port": admin_port}
+            beside = await self._front.open(stack, metrics.registry, admin)
+            ports = {"port": add_port(server, settings.host, settings.port, self._credentials), **beside}
             self._heed_signals(hosting)
             await server.start()
             servicer.ready = True
             await tell_health(checks, hosting)
             telling = asyncio.create_task(keep_telling(checks, hosting))
-            ready.write(**ports)
+            self._front.answering(ports)
             self._announce(hosting, ports)
             await self._stop.wait()
             log.info("drain_started", seconds=settings.drain_s)
-            ready.remove()
+            self._front.ending()
             telling.cancel()
             await checks.enter_graceful_shutdown()
             await server.stop(settings.drain_s)
@@ -142,7 +141,8 @@ class Gateway:
             options=[
                 ("grpc.max_receive_message_length", n_bytes),
                 ("grpc.max_send_message_length", n_bytes),
-                ("grpc.so_reuseport", 0),  # else a second gateway would share the port, and half of the calls, in silence
+                # Shared only on purpose: else a second gateway would have half of the calls, in silence.
+                ("grpc.so_reuseport", int(self._front.shares_port)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
             ],

@@ -75,6 +75,14 @@ class Metrics:
         )
 
 
+class CrewMetrics:
+    """What the supervisor of several workers counts beside what they count."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.workers = Gauge("knockguard_workers", "Worker processes that answer now.", registry=registry)
+        self.restarts = Counter("knockguard_worker_restarts", "Worker processes that ended unasked.", registry=registry)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """When one request's rows were queued, taken into a batch, through the model, and when the guard began and ended with them.

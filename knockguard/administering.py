@@ -43,6 +43,9 @@ class Desk:
             "tenants seen": str(answer.tenants),
             "rows decided": str(answer.rows),
             "flagged": str(Rate(answer.flagged, answer.rows)),
+            "workers": f"{answer.workers} answer, {answer.worker_restarts} were started again"
+            if answer.workers
+            else "one process",
             "audit log": f"{answer.audit_written_rows} rows written, {answer.audit_dropped_rows} dropped",
         }
         for name, value in rows.items():

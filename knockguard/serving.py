@@ -6,6 +6,7 @@ from pathlib import Path
 
 from grpc_api.server import run_gateway
 from grpc_api.settings import GatewaySettings
+from grpc_api.workers.supervisor import run_workers
 from guard.errors import ConfigError
 
 # A flag's name where it is not the setting's own.
@@ -33,7 +34,8 @@ def serve_bundle(given: Mapping[str, object], *, options: Sequence[str], config:
     flags = {_SETTINGS.get(name, name): value for name, value in given.items() if value is not None}
     if options:
         flags["policy_options"] = parse_options(options)
-    sys.exit(run_gateway(GatewaySettings.of(flags, file=config)))
+    settings = GatewaySettings.of(flags, file=config)
+    sys.exit(run_workers(settings) if settings.workers > 1 else run_gateway(settings))
 
 
 def parse_options(words: Sequence[str]) -> dict[str, float | int | str | bool]:

@@ -11,7 +11,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("release", "ready", "started_at", "process", "bundles", "tenants", "rows", "flagged", "audit_written_rows", "audit_dropped_rows")
+    __slots__ = ("release", "ready", "started_at", "process", "bundles", "tenants", "rows", "flagged", "audit_written_rows", "audit_dropped_rows", "workers", "worker_restarts")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,8 @@ class StatusResponse(_message.Message):
     FLAGGED_FIELD_NUMBER: _ClassVar[int]
     AUDIT_WRITTEN_ROWS_FIELD_NUMBER: _ClassVar[int]
     AUDIT_DROPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     release: str
     ready: bool
     started_at: float
@@ -32,7 +34,9 @@ class StatusResponse(_message.Message):
     flagged: int
     audit_written_rows: int
     audit_dropped_rows: int
-    def __init__(self, release: _Optional[str] = ..., ready: bool = ..., started_at: _Optional[float] = ..., process: _Optional[int] = ..., bundles: _Optional[int] = ..., tenants: _Optional[int] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., audit_written_rows: _Optional[int] = ..., audit_dropped_rows: _Optional[int] = ...) -> None: ...
+    workers: int
+    worker_restarts: int
+    def __init__(self, release: _Optional[str] = ..., ready: bool = ..., started_at: _Optional[float] = ..., process: _Optional[int] = ..., bundles: _Optional[int] = ..., tenants: _Optional[int] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., audit_written_rows: _Optional[int] = ..., audit_dropped_rows: _Optional[int] = ..., workers: _Optional[int] = ..., worker_restarts: _Optional[int] = ...) -> None: ...
 
 class Bundle(_message.Message):
     __slots__ = ("model", "version", "bundle", "source", "provider", "loaded_at", "detector", "threshold", "target_fpr", "policy", "apply_to")

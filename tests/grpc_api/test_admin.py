@@ -182,7 +182,7 @@ def test_each_call_is_logged_with_who_made_it_and_no_key_is(folder: Path, keys: 
         ("alice", "SetPolicy", {"model": "tiny", "policy": "label-only"}, "done"),
         ("owner", "Reset", {"tenant": "shop"}, "done"),
         ("alice", "SetPolicy", {"model": "tiny", "policy": "shuffle"}, "refused"),
-        (None, "Reload", None, "failed"),
+        (None, "Reload", None, "refused"),
     ]
     assert KEY not in log
     assert "wrong-key" not in log

@@ -1,0 +1,110 @@
+"""The admin service of a crew: each call goes to every worker, and the answers are told as one gateway's."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import grpc
+import numpy as np
+
+from grpc_api.hosting import Outcome
+from grpc_api.servicers.admin import SERVICE
+from grpc_api.servicers.handlers import service_handler
+from grpc_api.stubs import knockguard_admin_pb2 as pb
+from grpc_api.workers.crew import Crew
+from guard.evidence.ledger import QUANTILES
+
+Item = pb.EvidenceResponse.Item
+_GRAVITY = (Outcome.UNCHANGED.value, Outcome.ACCEPTED.value, Outcome.REJECTED.value)  # the last is what an operator must hear
+
+
+class CrewAdmin:
+    """The operator's six calls, over all workers."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._started_at = time.time()
+
+    async def Status(self, request: pb.StatusRequest, _context: object) -> pb.StatusResponse:
+        answers, evidence = await asyncio.gather(
+            self._crew.ask("Status", request, pb.StatusResponse),
+            self._crew.ask("Evidence", pb.EvidenceRequest(), pb.EvidenceResponse),
+        )
+        return pb.StatusResponse(
+            release=version("knockguard"),
+            ready=all(a.ready for a in answers),
+            started_at=self._started_at,
+            process=os.getpid(),
+            bundles=max(a.bundles for a in answers),
+            tenants=len({item.tenant for answer in evidence for item in answer.items}),
+            rows=sum(a.rows for a in answers),
+            flagged=sum(a.flagged for a in answers),
+            audit_written_rows=sum(a.audit_written_rows for a in answers),
+            audit_dropped_rows=sum(a.audit_dropped_rows for a in answers),
+            workers=len(answers),
+            worker_restarts=self._crew.n_lost,
+        )
+
+    async def ListBundles(self, request: pb.ListBundlesRequest, _context: object) -> pb.ListBundlesResponse:
+        answers = await self._crew.ask("ListBundles", request, pb.ListBundlesResponse)
+        return pb.ListBundlesResponse(bundles=_distinct([a.bundles for a in answers]))
+
+    async def SetPolicy(self, request: pb.SetPolicyRequest, _context: object) -> pb.SetPolicyResponse:
+        answers = await self._crew.set_policy(request)
+        return pb.SetPolicyResponse(bundles=_distinct([a.bundles for a in answers]))
+
+    async def Reload(self, request: pb.ReloadRequest, _context: object) -> pb.ReloadResponse:
+        return gravest(await self._crew.reload(request))
+
+    async def Evidence(self, request: pb.EvidenceRequest, _context: object) -> pb.EvidenceResponse:
+        answers = await self._crew.ask("Evidence", request, pb.EvidenceResponse)
+        found: dict[tuple[str, str, str, str], list[Item]] = {}
+        for item in (item for answer in answers for item in answer.items):
+            found.setdefault((item.tenant, item.model, item.version, item.bundle), []).append(item)
+        order = sorted(found.values(), key=lambda items: max(item.last for item in items), reverse=True)
+        return pb.EvidenceResponse(items=[together(items) for items in order])
+
+    async def Reset(self, request: pb.ResetRequest, _context: object) -> pb.ResetResponse:
+        answers = await self._crew.ask("Reset", request, pb.ResetResponse)
+        return pb.ResetResponse(forgotten=sum(a.forgotten for a in answers))
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the service."""
+        return service_handler(self, SERVICE, stubs=pb, service="Admin")
+
+
+def gravest(answers: Sequence[pb.ReloadResponse]) -> pb.ReloadResponse:
+    """Return for each bundle the outcome that most needs to be heard of."""
+    rows = zip(*(answer.outcomes for answer in answers), strict=False)
+    return pb.ReloadResponse(outcomes=[max(row, key=lambda o: _GRAVITY.index(o.outcome)) for row in rows])
+
+
+def together(items: Sequence[pb.EvidenceResponse.Item]) -> pb.EvidenceResponse.Item:
+    """Return what several workers know of one tenant and bundle as one item.
+
+    Its quantiles are those of all recent scores, each worker's taken to lie evenly between its own quantiles.
+    """
+    whole = Item()
+    whole.CopyFrom(items[0])
+    whole.rows, whole.flagged = sum(i.rows for i in items), sum(i.flagged for i in items)
+    whole.since, whole.last = min(i.since for i in items), max(i.last for i in items)
+    whole.recent_rows, whole.recent_flagged = sum(i.recent_rows for i in items), sum(i.recent_flagged for i in items)
+    told = [item for item in items if item.recent_quantiles]
+    if len(told) > 1:
+        scores = np.unique(np.concatenate([item.recent_quantiles for item in told]))
+        shares = [np.interp(scores, item.recent_quantiles, QUANTILES) for item in told]
+        share = np.average(shares, axis=0, weights=[item.recent_rows for item in told])
+        whole.recent_quantiles[:] = np.interp(QUANTILES, share, scores).tolist()
+    elif told:
+        whole.recent_quantiles[:] = told[0].recent_quantiles
+    return whole
+
+
+def _distinct(answers: Sequence[Sequence[pb.Bundle]]) -> list[pb.Bundle]:
+    """Return what is live, each bundle and policy once: more than one of a model and version is what a failed reload left."""
+    seen: dict[tuple[str, str, str, str, str], pb.Bundle] = {}
+    for bundle in (bundle for bundles in answers for bundle in bundles):
+        seen.setdefault((bundle.model, bundle.version, bundle.bundle, bundle.policy, bundle.apply_to), bundle)
+    return list(seen.values())
