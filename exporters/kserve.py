@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from exporters.repository import WARNING, served_model, write_folder
+from exporters.repository import WARNING, served_model, write_model
 from exporters.triton import CONFIG, MODEL, triton_config
 from guard.bundle import Bundle, Manifest
 from guard.errors import ExportError
@@ -18,7 +18,9 @@ GRPC_PORT = 9000  # of KServe's Triton runtime
 _MAX_NAME = 53  # a host name's label has 63, and KServe appends "-predictor"
 
 
-def write_kserve(folder: Path, bundle: Bundle, *, storage_uri: str, expose_scores: bool = False, force: bool = False) -> Path:
+def write_kserve(  # noqa: PLR0913  # each further one has a default
+    folder: Path, bundle: Bundle, *, storage_uri: str, expose_scores: bool = False, max_batch_rows: int = 32, force: bool = False
+) -> Path:
     """Write `folder` whole or not at all, and return it; ExportError if it exists and `force` was not given.
 
     `folder/repository/` is to be copied to `storage_uri` (pvc://, s3://, gs:// ...), from where KServe fetches it; then
@@ -28,10 +30,10 @@ def write_kserve(folder: Path, bundle: Bundle, *, storage_uri: str, expose_score
     model = f"{REPOSITORY}/{manifest.name}"
     files = {
         SERVICE: inference_service(manifest, storage_uri=storage_uri).encode(),
-        f"{model}/{CONFIG}": triton_config(manifest, expose_scores=expose_scores).encode(),
+        f"{model}/{CONFIG}": triton_config(manifest, expose_scores=expose_scores, max_batch_rows=max_batch_rows).encode(),
         f"{model}/{manifest.version}/{MODEL}": served_model(bundle, expose_scores=expose_scores),
     }
-    write_folder(folder, files, marker=SERVICE, force=force)
+    write_model(folder, files, marker=SERVICE, force=force)
     return folder
 
 

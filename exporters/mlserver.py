@@ -6,7 +6,7 @@ MLServer brings no runtime for ONNX, so ours lies beside the model: it imports M
 import json
 from pathlib import Path
 
-from exporters.repository import WARNING, Tensor, input_tensor, output_tensors, served_model, write_folder
+from exporters.repository import WARNING, Tensor, input_tensor, output_tensors, served_model, write_model
 from guard.bundle import Bundle, Manifest
 
 SETTINGS = "model-settings.json"
@@ -29,7 +29,7 @@ def write_mlserver(repository: Path, bundle: Bundle, *, expose_scores: bool = Fa
         RUNTIME.name: RUNTIME.read_bytes(),
         "README.md": f"# {manifest.name}\n\n{WARNING}\n{_ALL_INTERFACES}\n".encode(),
     }
-    write_folder(folder, files, marker=SETTINGS, force=force)
+    write_model(folder, files, marker=SETTINGS, force=force)
     return folder
 
 

@@ -5,10 +5,8 @@ It is meant to stand behind a gateway, where nobody else can reach it. Scores le
 for a gateway that reads them there; otherwise the graph has lost them, and no setting of the server brings them back.
 """
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from tempfile import mkdtemp
+from pathlib import Path
 from typing import NamedTuple
 
 import onnx
@@ -17,6 +15,7 @@ from exporters.graph import graph_bytes
 from exporters.rewrite import prune
 from guard.bundle import Bundle, Manifest
 from guard.errors import ExportError
+from guard.whole import occupied, write_folder
 
 PROBABILITIES, SCORES = "probabilities", "scores"
 WARNING = (
@@ -58,33 +57,11 @@ def served_model(bundle: Bundle, *, expose_scores: bool) -> bytes:
     return graph_bytes(model)
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, marker: str, force: bool) -> None:
-    """Write a whole folder or nothing; ExportError if it exists and `force` was not given.
+def write_model(folder: Path, files: Mapping[str, bytes], *, marker: str, force: bool) -> None:
+    """Write a model's folder whole or not at all; ExportError as `guard.whole.occupied`.
 
-    `files` maps relative paths to contents; `marker` is the one by which a server knows such a folder. With `force` only a folder
-    that holds a marker is replaced: a slip of the hand must not delete somebody's images.
+    The marker, by which a server knows such a folder, comes last: one that polls its repository does not take half for a model.
     """
-    if folder.exists():
-        if not force:
-            raise ExportError(f"{folder} exists; give another folder, or force to replace the model there")
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).is_file()):
-            raise ExportError(f"{folder} exists and holds no {marker}, so it is no such model and is not replaced")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        # The marker last: a server that polls its repository does not take a half-written folder for a model.
-        for name in sorted(files, key=lambda name: name == marker):
-            path = fresh / PurePosixPath(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(files[name])
-        fresh.chmod(0o755)
-        if folder.exists():
-            old = Path(mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            folder.rename(old / "model")
-            fresh.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            fresh.rename(folder)
-    except BaseException:  # Ctrl-C as well
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    if why := occupied(folder, what="model", marker=marker, force=force):
+        raise ExportError(why)
+    write_folder(folder, files, last=marker)

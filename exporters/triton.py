@@ -6,7 +6,7 @@ Source: the model configuration of Triton Inference Server, message `inference.M
 import json
 from pathlib import Path
 
-from exporters.repository import WARNING, Tensor, input_tensor, output_tensors, served_model, write_folder
+from exporters.repository import WARNING, Tensor, input_tensor, output_tensors, served_model, write_model
 from guard.bundle import Bundle, Manifest
 
 CONFIG = "config.pbtxt"
@@ -27,7 +27,7 @@ def write_triton(
         CONFIG: triton_config(manifest, expose_scores=expose_scores, max_batch_rows=max_batch_rows).encode(),
         f"{manifest.version}/{MODEL}": served_model(bundle, expose_scores=expose_scores),
     }
-    write_folder(folder, files, marker=CONFIG, force=force)
+    write_model(folder, files, marker=CONFIG, force=force)
     return folder
 
 

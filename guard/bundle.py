@@ -4,12 +4,9 @@ Format version 1. `write_bundle` writes beside its target and renames, so a bund
 nothing that it reads: names may not lead out of the folder, the hash must match, and the model may not refer to other files.
 """
 
-import shutil
 from dataclasses import dataclass
-from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +15,7 @@ from guard.calibration import Threshold
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
 from guard.settings import explain, keys_of
+from guard.whole import left_aside, occupied, write_folder
 
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
@@ -108,48 +106,13 @@ class Bundle:
 def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool = False) -> None:
     """Write a whole bundle or nothing: whatever comes in between, the old one stays or returns. BundleError as `check_place`."""
     check_place(folder, force=force)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        (fresh / MODEL).write_bytes(model)
-        (fresh / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        fresh.chmod(0o755)
-        _put(fresh, folder)
-    except BaseException:  # Ctrl-C as well
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-
-
-def _put(fresh: Path, folder: Path) -> None:
-    """Rename a folder into its place. What stood there is moved aside, never deleted before the new one stands."""
-    aside = Path(mkdtemp(prefix=_aside(folder), dir=folder.parent))
-    old = aside / "bundle"
-    try:
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except BaseException:
-        if old.exists():
-            old.rename(folder)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(folder: Path) -> str:
-    return f".{folder.name}-old-"
+    write_folder(folder, {MODEL: model, MANIFEST: (manifest.model_dump_json(indent=2) + "\n").encode()}, last=MANIFEST)
 
 
 def check_place(folder: Path, *, force: bool) -> None:
-    """BundleError if a bundle may not be written there: something exists and `force` was not given.
-
-    With `force` only a folder that holds a bundle is replaced: a slip of the hand must not delete somebody's images.
-    """
-    if folder.exists():
-        if not force:
-            raise BundleError(f"{folder} exists; give another folder, or force to replace the bundle there")
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
-            raise BundleError(f"{folder} exists and holds no {MANIFEST}, so it is not a bundle and is not replaced")
+    """BundleError if a bundle may not be written there; see `guard.whole.occupied`."""
+    if why := occupied(folder, what="bundle", marker=MANIFEST, force=force):
+        raise BundleError(why)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -175,9 +138,8 @@ def _read_manifest(path: Path) -> Manifest:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         folder = path.parent
-        # A process that is killed between two renames leaves the bundle it was to replace here.
-        kept = next(folder.parent.glob(f"{escape(_aside(folder))}*/bundle/{MANIFEST}"), None) if not folder.exists() else None
-        fix = f"a replacement was cut off: move {kept.parent} there" if kept else "make one with `knockguard protect`"
+        kept = left_aside(folder)
+        fix = f"a replacement was cut off: move {kept} there" if kept else "make one with `knockguard protect`"
         raise BundleError(f"no bundle at {folder}: cannot read {path.name} ({error.strerror}); {fix}") from None
     except UnicodeDecodeError:
         raise BundleError(f"{path} is no text file; make the bundle anew with `knockguard protect`") from None

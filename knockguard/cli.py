@@ -13,6 +13,7 @@ import typer
 from knockguard.admin_cli import admin
 from knockguard.attack_cli import attack
 from knockguard.cli_options import Force, Json, Seed
+from knockguard.export_cli import export
 from knockguard.places import writable_file as _file
 from knockguard.places import writable_folder as _folder
 from knockguard.serve_cli import serve
@@ -157,6 +158,9 @@ def recalibrate(
 
 
 app.command()(serve)
+
+
+app.command()(export)
 
 
 app.command()(attack)

@@ -123,7 +123,7 @@ def test_existing_folder_is_replaced_only_when_told_and_only_if_it_is_a_bundle(t
     write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model, force=True)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
-    with pytest.raises(BundleError, match="not a bundle and is not replaced"):
+    with pytest.raises(BundleError, match="is no bundle and is not replaced"):
         write_bundle(tmp_path / "photos", manifest=bundle(manifest, model), model=model, force=True)
     assert (tmp_path / "photos" / "cat.jpg").exists()
 
@@ -161,7 +161,7 @@ def test_replacement_that_is_cut_off_loses_no_bundle(tmp_path: Path, manifest: M
         assert (done.returncode, done.stderr) == (0, "")
         assert load_bundle(folder).manifest.version == "9"
     elif way == "kill" and nth == 2:
-        with pytest.raises(BundleError, match=r"cut off: move .*/\.b\[1\]-old-.*/bundle there") as told:
+        with pytest.raises(BundleError, match=r"cut off: move .*/\.b\[1\]-old-.*/replaced there") as told:
             load_bundle(folder)
         Path(re.search("move (.*) there", str(told.value))[1]).rename(folder)  # type: ignore[index]  # matched above
         assert load_bundle(folder).manifest.version == "1"

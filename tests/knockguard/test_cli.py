@@ -77,6 +77,7 @@ OUT_OPTIONS = {
     "demo": ["--out"],
     "protect": ["model.onnx", "--in", "in", "--out-pool", "out", "--out"],
     "audit": ["bundle", "--in", "in", "--pool", "out", "--out"],
+    "export": ["bundle", "--for", "triton", "--out"],
     "recalibrate": ["bundle", "--scores", "log.csv", "--out"],
     "study": ["study.toml", "--data", "data", "--out"],
     "evaluate": ["experiment.toml", "--data", "data", "--out"],
