@@ -39,8 +39,8 @@ class ExportOptions:
 def export_bundle(options: ExportOptions, *, as_json: bool) -> None:
     """Write `<out>/<model's name>/` whole or not at all, and print its files.
 
-    ConfigError for a server that nobody knows, or an option that is another's; ExportError if the folder exists; BundleError if the
-    bundle is no good.
+    ConfigError for a server that nobody knows, or an option that is another's; ExportError if the folder exists; BundleError if
+    the bundle is no good.
     """
     server = _server(options)
     bundle = load_bundle(options.bundle)
