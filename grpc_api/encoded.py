@@ -13,6 +13,7 @@ import numpy as np
 
 from grpc_api.converters import Tensor
 from grpc_api.cores import n_cores
+from grpc_api.inputs import checked_input
 from grpc_api.settings import ImageSettings
 from guard.bundle import InputSpec
 from guard.errors import DeadlineError, InvalidInputError, QuotaExceededError
@@ -142,8 +143,22 @@ def _grey_levels(name: str, pixels: Pixels, spec: InputSpec) -> Tensor:
     return Tensor(name, "UINT8", values.shape, lambda: values)
 
 
+def claimed_rows(tensors: Sequence[Tensor], spec: InputSpec, *, max_rows: int) -> int:
+    """Return how many rows a request asks for, by its claims alone; InvalidInputError where `open` would raise it."""
+    claimed = [
+        Tensor(t.name, "UINT8", (_n_files(t, spec, max_rows=max_rows), *spec.shape), t.read) if t.datatype == "BYTES" else t
+        for t in tensors
+    ]
+    return checked_input(claimed, spec, max_rows=max_rows).shape[0]
+
+
 def _files(tensor: Tensor, spec: InputSpec, *, max_rows: int) -> list[bytes]:
     """Return the n files of a tensor of shape [n] or [n, 1]."""
+    _n_files(tensor, spec, max_rows=max_rows)
+    return list(tensor.read().ravel())
+
+
+def _n_files(tensor: Tensor, spec: InputSpec, *, max_rows: int) -> int:
     shape = tensor.shape
     channels = spec.shape[0] if spec.layout == "NCHW" else spec.shape[2]
     if channels != 3:
@@ -156,4 +171,4 @@ def _files(tensor: Tensor, spec: InputSpec, *, max_rows: int) -> list[bytes]:
         raise InvalidInputError(
             f"{shape[0]} rows in one request; at most {max_rows} are answered at once, so send several requests"
         )
-    return list(tensor.read().ravel())
+    return shape[0]

@@ -29,6 +29,7 @@ from grpc_api.servicers.admin import AdminServicer
 from grpc_api.servicers.inference import SERVICE, InferenceServicer
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics
+from grpc_api.tenant_limits import open_tenant_limits
 from grpc_api.tls import server_credentials
 from guard.decision_log import Witness
 from guard.errors import ConfigError
@@ -88,7 +89,11 @@ class Gateway:
             stack.callback(images.close)
             hosting = Hosting(settings.bundles, Loader(settings, metrics, witnesses), metrics)
             stack.push_async_callback(hosting.close)
-            servicer = InferenceServicer(hosting, images, settings.limits)
+            tenant_limits = open_tenant_limits(settings.tenant_limits, metrics, lambda: self._identity.tenants)
+            if tenant_limits is not None:
+                stack.push_async_callback(tenant_limits.close)
+                await tenant_limits.check()
+            servicer = InferenceServicer(hosting, images, settings.limits, tenant_limits)
             checks = health.HealthServicer()
             server = self._server(metrics, traces)
             stack.push_async_callback(server.stop, 0)  # when a port was refused as well

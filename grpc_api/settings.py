@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from grpc_api.identity.base import TENANT
 from grpc_api.operator_settings import AdminSettings, AuditSettings, TelemetrySettings
 from grpc_api.section import File, Port, Section
+from grpc_api.tenant_settings import TenantLimitSettings
 from guard.errors import ConfigError
 from guard.settings import explain, keys_of
 from guard.toml_file import read_toml
@@ -149,6 +150,7 @@ class GatewaySettings(Section):
     clients: ClientSettings = ClientSettings()
     tls: TlsSettings = TlsSettings()
     limits: LimitSettings = LimitSettings()
+    tenant_limits: TenantLimitSettings = TenantLimitSettings()
     images: ImageSettings = ImageSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

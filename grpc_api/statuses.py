@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from guard.errors import (
@@ -68,13 +68,19 @@ def told(error: BaseException) -> str:
 
 
 def retry_metadata(error: KnockguardError) -> tuple[tuple[str, bytes], ...]:
-    """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo); none where nobody knows."""
+    """Return the trailing metadata that tells a client when to try again (google.rpc.RetryInfo), none where nobody knows.
+
+    Whoever is over a limit of their own is told so as well (google.rpc.QuotaFailure).
+    """
     if not isinstance(error, QuotaExceededError | UnavailableError) or error.retry_after_s is None:
         return ()
     seconds = math.floor(error.retry_after_s)
     info = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((error.retry_after_s - seconds) * 1e9)))
     status = Status(code=status_of(error).value[0], message=told(error))
     status.details.add().Pack(info)
+    if isinstance(error, QuotaExceededError) and error.subject is not None:
+        violation = QuotaFailure.Violation(subject=error.subject, description=told(error))
+        status.details.add().Pack(QuotaFailure(violations=[violation]))
     return ((DETAILS, status.SerializeToString()),)
 
 

@@ -10,8 +10,10 @@ from math import isfinite
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.utils import floatToGoString
 
+from grpc_api.failing import FailMode
 from grpc_api.score_histogram import ScoreHistograms
 from guard.bundle import QUANTILES, Manifest
+from guard.evidence.allowance import Bound
 from guard.guard import Decision, Guard
 
 STAGES = ("decode", "queue", "inference", "decide", "encode")
@@ -69,6 +71,18 @@ class Metrics:
             "knockguard_audit_dropped_rows", "Decisions that the audit log lost.", ("reason",), registry=registry
         )
         self.audit_queued = Gauge("knockguard_audit_queued_rows", "Decisions that wait to be written.", registry=registry)
+        self.limited = Counter(
+            "knockguard_limited_requests", "Requests over a limit of their tenant.", ("tenant", "limit"), registry=registry
+        )
+        self.quota_used = Gauge(
+            "knockguard_quota_used_ratio",
+            "Share of a tenant's quota that was used when it last asked.",
+            ("tenant",),
+            registry=registry,
+        )
+        self.store_failures = Counter(
+            "knockguard_store_failures", "Requests that the store of limits did not count.", ("store", "mode"), registry=registry
+        )
         self.handled = Counter("grpc_server_handled", "RPCs completed on the server.", (*_GRPC, "grpc_code"), registry=registry)
         self.handling_seconds = Histogram(
             "grpc_server_handling_seconds", "Seconds until an RPC was handled.", _GRPC, buckets=_SECONDS, registry=registry
@@ -171,3 +185,29 @@ class ModelMetrics:
         """Set a gauge, and remember it until this bundle goes. Equal edges come twice."""
         self._gauges.append((gauge, (*self._labels, *labels)))
         gauge.labels(*self._gauges[-1][1]).set(value)
+
+
+class TenantMetrics:
+    """What tenants have of their limits. Tenants are a closed set."""
+
+    def __init__(self, metrics: Metrics, store: str, mode: FailMode) -> None:
+        self._metrics = metrics
+        self._failures = metrics.store_failures.labels(store, mode.value)  # from 0 on
+        self._known: set[str] = set()
+
+    def asked(self, tenant: str, used: float | None) -> None:
+        """Note a request that was counted, and the share of the tenant's quota that is used; None without a quota."""
+        if tenant not in self._known:
+            self._known.add(tenant)
+            for bound in Bound:
+                self._metrics.limited.labels(tenant, bound.value)  # from 0 on: Prometheus sees no increase in what begins at 1
+        if used is not None:
+            self._metrics.quota_used.labels(tenant).set(used)
+
+    def refused(self, tenant: str, bound: Bound) -> None:
+        """Count a request that is over a limit."""
+        self._metrics.limited.labels(tenant, bound.value).inc()
+
+    def store_failed(self) -> None:
+        """Count a request that the store did not count."""
+        self._failures.inc()

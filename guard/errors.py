@@ -84,11 +84,15 @@ class UnimplementedError(RequestError):
 
 
 class QuotaExceededError(RequestError):
-    """Over a limit in rate, count or queue length; try again after `retry_after_s` seconds."""
+    """Over a limit in rate, count or queue length; try again after `retry_after_s` seconds.
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
+    `subject` is whose limit it is, such as "tenant:shop"; None where it is everybody's.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float, subject: str | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.subject = subject
 
 
 class UnavailableError(KnockguardError):
@@ -104,7 +108,7 @@ class BackendError(UnavailableError):
 
 
 class StoreError(UnavailableError):
-    """The store of per-client evidence did not answer."""
+    """What keeps counts of clients did not answer."""
 
 
 class NotLoadedError(UnavailableError):

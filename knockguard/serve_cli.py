@@ -34,6 +34,9 @@ def serve(
     anonymous: Annotated[
         bool | None, typer.Option("--anonymous", help="Anybody who reaches the port may ask.", show_default=False)
     ] = None,
+    tenant_limits: Annotated[
+        Path | None, typer.Option(help="A TOML file of what each tenant may ask for: rows a second, rows a day.")
+    ] = None,
     upstream: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="A V2 server (Triton, KServe, MLServer) that computes the model instead."),
@@ -69,7 +72,8 @@ def serve(
     given = {
         "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
         "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
-        "anonymous": anonymous, "provider": provider, "threads": threads, "workers": workers, "ready_file": ready_file,
+        "anonymous": anonymous, "tenant_limits": tenant_limits,
+        "provider": provider, "threads": threads, "workers": workers, "ready_file": ready_file,
         "upstream": upstream, "upstream_model": upstream_model, "upstream_output": upstream_output,
         "upstream_logits": upstream_logits, "upstream_ca": upstream_ca, "scores_from": scores_from,
         "log_format": log_format, "traces": traces,

@@ -14,6 +14,7 @@ _SETTINGS = {
     "api_keys": "clients.api_keys_file",
     "anonymous": "clients.anonymous",
     "rules": "rules_file",
+    "tenant_limits": "tenant_limits.file",
     "log_format": "telemetry.log_format",
     "traces": "telemetry.traces",
     "audit_log": "audit.folder",

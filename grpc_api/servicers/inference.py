@@ -1,7 +1,9 @@
 """inference.GRPCInferenceService: decode, call the pipeline, encode."""
 
 import asyncio
+import math
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from secrets import token_hex
 from time import perf_counter
@@ -11,7 +13,7 @@ import grpc
 
 from grpc_api.admission import Room
 from grpc_api.converters import Tensor, decode_inputs, encode_output
-from grpc_api.encoded import FORMATS, ImageDecoder
+from grpc_api.encoded import FORMATS, ImageDecoder, claimed_rows
 from grpc_api.hosting import Hosting
 from grpc_api.identity import CALLER
 from grpc_api.inputs import DATATYPES_TAKEN, checked_input, claimed_bytes, model_input
@@ -19,6 +21,7 @@ from grpc_api.pipeline import Pipeline
 from grpc_api.servicers.handlers import service_handler
 from grpc_api.settings import LimitSettings
 from grpc_api.stubs import knockguard_inference_pb2 as pb
+from grpc_api.tenant_limits import TenantLimits
 from grpc_api.tracing import TRACE
 from grpc_api.wishes import in_words, wished_classes
 from guard.bundle import InputSpec
@@ -37,10 +40,13 @@ _AT_ONCE_BYTES = 1 << 20  # of float32: about a millisecond
 class InferenceServicer:
     """The six calls of the Open Inference Protocol, and Triton's index of models, over what this gateway hosts."""
 
-    def __init__(self, hosting: Hosting, images: ImageDecoder, limits: LimitSettings) -> None:
+    def __init__(
+        self, hosting: Hosting, images: ImageDecoder, limits: LimitSettings, tenant_limits: TenantLimits | None = None
+    ) -> None:
         self._hosting = hosting
         self._images = images
         self._max_rows = limits.max_request_rows
+        self._tenant_limits = tenant_limits
         self._bytes = Room("bytes are", limits.max_inflight_mib << 20)
         self.ready = False
 
@@ -90,13 +96,12 @@ class InferenceServicer:
         tensors = decode_inputs(request)
         n_bytes = claimed_bytes(tensors, manifest.input, max_rows=self._max_rows)
         with self._bytes.held(request.ByteSize() + n_bytes):
-            opened = await self._images.open(tensors, manifest.input, max_rows=self._max_rows, timeout_s=context.time_remaining())
-            tensor = checked_input(opened, manifest.input, max_rows=self._max_rows)
-            inputs = await _read(tensor, manifest.input, n_bytes)
-            decoded = perf_counter()
-            answers = await pipeline.answer(
-                inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining(), request=request_id(request.id)
-            )
+            if self._tenant_limits is None:
+                answers, decoded = await self._computed(pipeline, request, tensors, context)
+            else:
+                n_rows = claimed_rows(tensors, manifest.input, max_rows=self._max_rows)
+                async with self._tenant_limits.taken(CALLER.get().tenant, n_rows):
+                    answers, decoded = await self._computed(pipeline, request, tensors, context)
         answered = perf_counter()
         response = pb.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
         for key, value in request.parameters.items():
@@ -112,14 +117,28 @@ class InferenceServicer:
             trace.stage(stage, begun, ended)
         return response
 
+    async def _computed(
+        self, pipeline: Pipeline, request: pb.ModelInferRequest, tensors: Sequence[Tensor], context: "Context"
+    ) -> tuple[Floats, float]:
+        """Return the answers, and when their inputs were decoded."""
+        spec = pipeline.manifest.input
+        opened = await self._images.open(tensors, spec, max_rows=self._max_rows, timeout_s=context.time_remaining())
+        tensor = checked_input(opened, spec, max_rows=self._max_rows)
+        inputs = await _read(tensor, spec)
+        decoded = perf_counter()
+        answers = await pipeline.answer(
+            inputs, tenant=CALLER.get().tenant, timeout_s=context.time_remaining(), request=request_id(request.id)
+        )
+        return answers, decoded
+
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service under its true name; our generated messages carry another, see protos/."""
         return service_handler(self, SERVICE, stubs=pb, service="GRPCInferenceService")
 
 
-async def _read(tensor: Tensor, spec: InputSpec, n_bytes: int) -> Floats:
+async def _read(tensor: Tensor, spec: InputSpec) -> Floats:
     """Return the model's input; what takes longer than a turn of the event loop is done beside it."""
-    if n_bytes <= _AT_ONCE_BYTES:
+    if math.prod(tensor.shape) * 4 <= _AT_ONCE_BYTES:
         return model_input(tensor, spec)
     return await asyncio.to_thread(model_input, tensor, spec)
 

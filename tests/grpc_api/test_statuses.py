@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from grpc_api.statuses import DETAILS, OURS, STATUSES, error_of, retry_metadata, status_of, told
@@ -80,3 +80,13 @@ def test_what_is_not_there_tells_when_to_come_back_only_where_that_is_known() ->
     unknown = error_of(grpc.StatusCode.UNAVAILABLE, "failed")
     assert isinstance(unknown, errors.UnavailableError)
     assert unknown.retry_after_s is None
+
+
+def test_whoever_is_over_a_limit_of_their_own_is_told_so() -> None:
+    ((_, content),) = retry_metadata(QuotaExceededError("9 of 9 used", retry_after_s=60, subject="tenant:shop"))
+    info, failure = RetryInfo(), QuotaFailure()
+    retry, violation = Status.FromString(content).details
+    assert retry.Unpack(info)
+    assert violation.Unpack(failure)
+    assert info.retry_delay.seconds == 60
+    assert [(v.subject, v.description) for v in failure.violations] == [("tenant:shop", "9 of 9 used")]
