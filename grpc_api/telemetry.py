@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import compress
 from math import isfinite
+from time import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.utils import floatToGoString
@@ -76,7 +77,7 @@ class Metrics:
         )
         self.quota_used = Gauge(
             "knockguard_quota_used_ratio",
-            "Share of a tenant's quota that was used when it last asked.",
+            "Share of a tenant's quota that is used, as it was when it last asked.",
             ("tenant",),
             registry=registry,
         )
@@ -193,20 +194,24 @@ class TenantMetrics:
     def __init__(self, metrics: Metrics, store: str, mode: FailMode) -> None:
         self._metrics = metrics
         self._failures = metrics.store_failures.labels(store, mode.value)  # from 0 on
-        self._known: set[str] = set()
+        self._used: dict[str, tuple[float, float]] = {}  # the share, and when its window ends
 
-    def asked(self, tenant: str, used: float | None) -> None:
-        """Note a request that was counted, and the share of the tenant's quota that is used; None without a quota."""
-        if tenant not in self._known:
-            self._known.add(tenant)
+    def asked(self, tenant: str, used: float, window_end: float) -> None:
+        """Note a request that was counted, and the share of the tenant's quota that is used until `window_end`; 0 without one."""
+        if tenant not in self._used:
             for bound in Bound:
                 self._metrics.limited.labels(tenant, bound.value)  # from 0 on: Prometheus sees no increase in what begins at 1
-        if used is not None:
-            self._metrics.quota_used.labels(tenant).set(used)
+            self._metrics.quota_used.labels(tenant).set_function(lambda: self._share(tenant))
+        self._used[tenant] = used, window_end
 
     def refused(self, tenant: str, bound: Bound) -> None:
         """Count a request that is over a limit."""
         self._metrics.limited.labels(tenant, bound.value).inc()
+
+    def _share(self, tenant: str) -> float:
+        """Return what is used when it is asked for: who has asked nothing since its window ended has used nothing."""
+        used, window_end = self._used[tenant]
+        return used if time() < window_end else 0.0
 
     def store_failed(self) -> None:
         """Count a request that the store did not count."""

@@ -94,7 +94,8 @@ class TenantLimits:
                 raise
             self._tell(error)
             return False
-        self._metrics.asked(tenant, None if allowance.quota_rows is None else standing.used / allowance.quota_rows)
+        used = 0.0 if allowance.quota_rows is None else standing.used / allowance.quota_rows
+        self._metrics.asked(tenant, used, standing.window_end)
         if standing.refused_by is not None:
             self._metrics.refused(tenant, standing.refused_by)
             raise _refusal(tenant, rows, allowance, standing)

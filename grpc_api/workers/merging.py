@@ -18,6 +18,7 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "knockguard_threshold": max,
     "knockguard_target_fpr": max,
     "knockguard_calibrated_share": max,
+    "knockguard_quota_used_ratio": max,
     "knockguard_build_info": max,
     "knockguard_bundle_info": max,
 }

@@ -319,6 +319,14 @@ def test_store_that_is_away_is_left_alone_and_nothing_uncounted_is_given_back() 
     assert asyncio.run(work()) == 3
 
 
+def test_share_of_a_quota_that_is_used_ends_with_its_window() -> None:
+    registry = CollectorRegistry()
+    metrics = TenantMetrics(Metrics(registry), "memory", FailMode.OPEN)
+    for window_end, expected in ((time.time() + 60, 0.5), (time.time() - 1, 0.0)):
+        metrics.asked("shop", 0.5, window_end)
+        assert registry.get_sample_value("knockguard_quota_used_ratio", {"tenant": "shop"}) == expected
+
+
 def test_nothing_is_asked_of_the_store_for_no_rows_or_for_a_tenant_without_limits() -> None:
     async def work() -> None:
         for allowance, rows in ((Allowance(quota_rows=10), 0), (Allowance(), 5)):
