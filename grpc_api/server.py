@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from grpc_api.admission import Admission
 from grpc_api.audit_log import AuditLog
+from grpc_api.decoding import Decode
 from grpc_api.encoded import ImageDecoder, ImageLimits
 from grpc_api.front import Alone, Front
 from grpc_api.hosting import Hosting
@@ -141,7 +142,7 @@ class Gateway:
         n_bytes = self._settings.limits.max_message_mib << 20
         admission = Admission(self._settings.limits)
         return grpc.aio.server(
-            interceptors=(CountCalls(metrics), *traces, Statuses(), Authenticate(self._identity), admission),
+            interceptors=(CountCalls(metrics), *traces, Statuses(), Authenticate(self._identity), admission, Decode()),
             maximum_concurrent_rpcs=admission.ceiling,
             options=[
                 ("grpc.max_receive_message_length", n_bytes),

@@ -9,6 +9,8 @@ from authority import Authority
 from claims import CLAIMS, outcomes
 from led import CLIENTS, PEERS, TLS_CLIENTS, led_elsewhere
 from peers import python_of
+from plain_host import PlainHost, plain_host
+from tiny_bundle import tiny_model
 
 RAW_ALONE = {"it sends raw contents alone"}
 # Why a client has no way to ask some of it.
@@ -37,6 +39,23 @@ def check(name: str, found: dict[str, str]) -> None:
 def test_client_finds_what_the_protocol_says(name: str, gateway: Any) -> None:
     with CLIENTS[name](gateway.address) as client:
         check(name, outcomes(client))
+
+
+def test_proxy_speaks_as_the_embedded_gateway_does(bundle: Path, start: Any) -> None:
+    with (
+        plain_host(PlainHost(tiny_model())) as upstream,
+        start(bundle, "--policy", "label-only", "--upstream", upstream) as served,
+        CLIENTS["generated stubs"](served.address) as client,
+    ):
+        check("generated stubs", outcomes(client))
+
+
+def test_several_workers_speak_as_one_does(bundle: Path, start: Any) -> None:
+    with (
+        start(bundle, "--policy", "label-only", "--workers", "2") as served,
+        CLIENTS["generated stubs"](served.address) as client,
+    ):
+        check("generated stubs", outcomes(client))
 
 
 @pytest.mark.server

@@ -1,0 +1,49 @@
+"""Messages are parsed inside the call, after it is known who asks and that there is room; gRPC itself would do so before."""
+
+import inspect
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from grpc_api.interceptors import Call, Context, Continuation, Handler
+from grpc_api.statuses import status_of, told
+from guard.errors import InvalidInputError
+
+
+class Decode(grpc.aio.ServerInterceptor):
+    """Bytes that are no message are InvalidInputError, where gRPC says UNKNOWN and logs a stack trace for each of them.
+
+    The last of a server's interceptors: those before it get bytes. Streams of requests pass as they are.
+    """
+
+    async def intercept_service(self, continuation: "Continuation", details: grpc.HandlerCallDetails) -> "Handler | None":
+        handler = await continuation(details)
+        if handler is None or handler.request_streaming or handler.request_deserializer is None:
+            return handler
+        parse, name, serializer = handler.request_deserializer, details.method.rpartition("/")[2], handler.response_serializer
+
+        def parsed(data: bytes) -> Any:
+            try:
+                return parse(data)
+            except DecodeError:
+                raise InvalidInputError(f"these {len(data)} bytes are no message that {name} takes") from None
+
+        async def call(data: bytes, context: "Context") -> Any:
+            return await cast("Call", handler.unary_unary)(parsed(data), context)
+
+        async def stream(data: bytes, context: "Context") -> None:
+            try:
+                request = parsed(data)
+            except InvalidInputError as error:
+                await context.abort(status_of(error), told(error))
+            responses = cast("Any", handler.unary_stream)(request, context)
+            if inspect.isawaitable(responses):  # it writes by itself
+                await responses
+            else:
+                async for response in responses:
+                    await context.write(response)
+
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(call, response_serializer=serializer)
+        return grpc.unary_stream_rpc_method_handler(cast("Any", stream), response_serializer=serializer)
