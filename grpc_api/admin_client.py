@@ -65,6 +65,14 @@ class AdminClient:
         """Have a tenant's evidence forgotten."""
         return self._call("Reset", pb.ResetRequest(tenant=tenant), pb.ResetResponse)
 
+    def limits(self, tenant: str = "") -> pb.LimitsResponse:
+        """Return what a tenant, or each, may ask for and has used."""
+        return self._call("Limits", pb.LimitsRequest(tenant=tenant), pb.LimitsResponse)
+
+    def reset_limits(self, tenant: str) -> pb.ResetLimitsResponse:
+        """Let a tenant begin anew."""
+        return self._call("ResetLimits", pb.ResetLimitsRequest(tenant=tenant), pb.ResetLimitsResponse)
+
     def _call(self, method: str, request: Message, kind: type[Response]) -> Response:
         call = self._channel.unary_unary(
             f"/{SERVICE}/{method}",

@@ -102,7 +102,7 @@ class Gateway:
             add_HealthServicer_to_server(checks, server)
             add_reflection(server)
 
-            admin = AdminServicer(hosting, ledger, audit, lambda: servicer.ready)
+            admin = AdminServicer(hosting, ledger, audit, lambda: servicer.ready, tenant_limits)
             beside = await self._front.open(stack, metrics.registry, admin)
             ports = {"port": add_port(server, settings.host, settings.port, self._credentials), **beside}
             self._heed_signals(hosting)

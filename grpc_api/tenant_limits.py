@@ -30,14 +30,37 @@ class TenantLimits:
     """Counts by the store and goes by the allowances, which may change at any time. Lives in one event loop."""
 
     def __init__(
-        self, allowances: Callable[[], Allowances], store: Store, metrics: TenantMetrics, *, on_store_failure: FailMode
+        self,
+        allowances: Callable[[], Allowances],
+        store: Store,
+        metrics: TenantMetrics,
+        *,
+        on_store_failure: FailMode,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
+        """`known` are the tenants that there are."""
         self._allowances = allowances
         self._store = store
         self._metrics = metrics
         self._mode = on_store_failure
+        self._known = known
         self._breaker = Breaker(_PATIENCE)
         self._repeats = Repeats()
+
+    @property
+    def tenants(self) -> list[str]:
+        """All who may ask."""
+        return sorted(self._known())
+
+    @property
+    def store(self) -> str:
+        """The name of what counts."""
+        return self._store.name
+
+    @property
+    def shared(self) -> bool:
+        """Whether all processes count together."""
+        return self._store.shared
 
     def allowance(self, tenant: str) -> Allowance:
         """What a tenant may ask for now."""
@@ -149,7 +172,7 @@ def open_tenant_limits(
     watched = Watched((file,), read)
     store = settings.open_store()
     counted = TenantMetrics(metrics, store.name, settings.on_store_failure)
-    return TenantLimits(lambda: watched.value, store, counted, on_store_failure=settings.on_store_failure)
+    return TenantLimits(lambda: watched.value, store, counted, on_store_failure=settings.on_store_failure, known=known)
 
 
 def _is_callers(error: Exception) -> bool:

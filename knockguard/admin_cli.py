@@ -87,3 +87,28 @@ def reset(
     from knockguard.administering import Desk
 
     Desk(at, key_file, as_json=False).reset(tenant)
+
+
+@admin.command()
+def limits(
+    tenant: Annotated[str, typer.Argument(help="Whose; all tenants by default.")] = "",
+    at: At = DEFAULT,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Show what tenants may ask for, and what they have used of it."""
+    from knockguard.administering import Desk
+
+    Desk(at, key_file, as_json=json).limits(tenant)
+
+
+@admin.command()
+def reset_limits(
+    tenant: Annotated[str, typer.Argument(help="Who begins anew.")],
+    at: At = DEFAULT,
+    key_file: KeyFile = None,
+) -> None:
+    """Let a tenant begin anew, with a full bucket and an unused quota."""
+    from knockguard.administering import Desk
+
+    Desk(at, key_file, as_json=False).reset_limits(tenant)

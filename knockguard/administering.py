@@ -110,6 +110,28 @@ class Desk:
         answer = self._ask(lambda client: client.reset(tenant))
         note(f"forgot {answer.forgotten} entries of {tenant}" if answer.forgotten else f"nothing was known of {tenant}")
 
+    def limits(self, tenant: str) -> None:
+        """Print what a tenant, or each, may ask for and has used."""
+        answer = self._ask(lambda client: client.limits(tenant))
+        if self._printed(answer):
+            return
+        table = Table("tenant", "rows a second", "bucket holds", "quota used", "until")
+        for item in answer.items:
+            table.add_row(
+                item.tenant,
+                f"{item.rows_per_s:g}" if item.HasField("rows_per_s") else "-",
+                f"{item.bucket_rows:.0f} of {item.burst_rows}" if item.HasField("burst_rows") else "-",
+                f"{item.used_rows} of {item.quota_rows}" if item.HasField("quota_rows") else "-",
+                _time(item.window_end) if item.HasField("quota_rows") else "-",
+            )
+        out.print(table)
+        note(f"counted in {answer.store}" + (f"; {answer.left_out} more tenants are not shown" if answer.left_out else ""))
+
+    def reset_limits(self, tenant: str) -> None:
+        """Let a tenant begin anew."""
+        answer = self._ask(lambda client: client.reset_limits(tenant))
+        note(f"{tenant} begins anew" if answer.forgotten else f"nothing was counted of {tenant}")
+
     def _ask(self, call: Callable[[AdminClient], Response]) -> Response:
         with AdminClient(self._address, key=self._key) as client:
             return call(client)

@@ -12,22 +12,32 @@ from grpc_api.hosting import Hosting, Release
 from grpc_api.loading import Mode
 from grpc_api.servicers.handlers import service_handler
 from grpc_api.stubs import knockguard_admin_pb2 as pb
+from grpc_api.tenant_limits import TenantLimits
 from guard.errors import ConfigError, InvalidInputError
 from guard.evidence.ledger import Ledger
 from guard.registry import nearest
 from guard.types import ApplyTo
 
+_MAX_TENANTS = 1000  # told at once
 SERVICE = pb.DESCRIPTOR.services_by_name["Admin"].full_name
 
 
 class AdminServicer:
-    """The operator's six calls. Who may make them is decided before they get here."""
+    """The operator's calls. Who may make them is decided before they get here."""
 
-    def __init__(self, hosting: Hosting, ledger: Ledger, audit: AuditLog | None, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        hosting: Hosting,
+        ledger: Ledger,
+        audit: AuditLog | None,
+        ready: Callable[[], bool],
+        tenant_limits: TenantLimits | None,
+    ) -> None:
         self._hosting = hosting
         self._ledger = ledger
         self._audit = audit
         self._ready = ready
+        self._tenant_limits = tenant_limits
         self._started_at = time.time()
 
     async def Status(self, _request: pb.StatusRequest, _context: object) -> pb.StatusResponse:
@@ -86,6 +96,34 @@ class AdminServicer:
         if not request.tenant:
             raise InvalidInputError("no tenant was named; `knockguard admin evidence` shows them")
         return pb.ResetResponse(forgotten=self._ledger.forget(request.tenant))
+
+    async def Limits(self, request: pb.LimitsRequest, _context: object) -> pb.LimitsResponse:
+        limits = self._limits()
+        tenants = [request.tenant] if request.tenant else limits.tenants
+        response = pb.LimitsResponse(store=limits.store, shared=limits.shared, left_out=len(tenants[_MAX_TENANTS:]))
+        for tenant in tenants[:_MAX_TENANTS]:
+            allowance, standing = limits.allowance(tenant), await limits.standing(tenant)
+            rated = allowance.rows_per_s is not None
+            response.items.add(
+                tenant=tenant,
+                rows_per_s=allowance.rows_per_s,
+                burst_rows=allowance.burst_rows if rated else None,
+                bucket_rows=standing.tokens if rated else None,
+                quota_rows=allowance.quota_rows,
+                used_rows=standing.used,
+                window_end=standing.window_end,
+            )
+        return response
+
+    async def ResetLimits(self, request: pb.ResetLimitsRequest, _context: object) -> pb.ResetLimitsResponse:
+        if not request.tenant:
+            raise InvalidInputError("no tenant was named; `knockguard admin limits` shows them")
+        return pb.ResetLimitsResponse(forgotten=await self._limits().forget(request.tenant))
+
+    def _limits(self) -> TenantLimits:
+        if self._tenant_limits is None:
+            raise InvalidInputError("this gateway has no limits of tenants; give it their file, --tenant-limits")
+        return self._tenant_limits
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service."""

@@ -176,3 +176,50 @@ class ResetResponse(_message.Message):
     FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     forgotten: int
     def __init__(self, forgotten: _Optional[int] = ...) -> None: ...
+
+class LimitsRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class LimitsResponse(_message.Message):
+    __slots__ = ("items", "store", "shared", "left_out")
+    class Item(_message.Message):
+        __slots__ = ("tenant", "rows_per_s", "burst_rows", "bucket_rows", "quota_rows", "used_rows", "window_end")
+        TENANT_FIELD_NUMBER: _ClassVar[int]
+        ROWS_PER_S_FIELD_NUMBER: _ClassVar[int]
+        BURST_ROWS_FIELD_NUMBER: _ClassVar[int]
+        BUCKET_ROWS_FIELD_NUMBER: _ClassVar[int]
+        QUOTA_ROWS_FIELD_NUMBER: _ClassVar[int]
+        USED_ROWS_FIELD_NUMBER: _ClassVar[int]
+        WINDOW_END_FIELD_NUMBER: _ClassVar[int]
+        tenant: str
+        rows_per_s: float
+        burst_rows: int
+        bucket_rows: float
+        quota_rows: int
+        used_rows: int
+        window_end: float
+        def __init__(self, tenant: _Optional[str] = ..., rows_per_s: _Optional[float] = ..., burst_rows: _Optional[int] = ..., bucket_rows: _Optional[float] = ..., quota_rows: _Optional[int] = ..., used_rows: _Optional[int] = ..., window_end: _Optional[float] = ...) -> None: ...
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[LimitsResponse.Item]
+    store: str
+    shared: bool
+    left_out: int
+    def __init__(self, items: _Optional[_Iterable[_Union[LimitsResponse.Item, _Mapping]]] = ..., store: _Optional[str] = ..., shared: bool = ..., left_out: _Optional[int] = ...) -> None: ...
+
+class ResetLimitsRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ResetLimitsResponse(_message.Message):
+    __slots__ = ("forgotten",)
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    forgotten: bool
+    def __init__(self, forgotten: bool = ...) -> None: ...

@@ -21,7 +21,7 @@ _GRAVITY = (Outcome.UNCHANGED.value, Outcome.ACCEPTED.value, Outcome.REJECTED.va
 
 
 class CrewAdmin:
-    """The operator's six calls, over all workers."""
+    """The operator's calls, over all workers."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
@@ -70,6 +70,14 @@ class CrewAdmin:
         answers = await self._crew.ask("Reset", request, pb.ResetResponse)
         return pb.ResetResponse(forgotten=sum(a.forgotten for a in answers))
 
+    async def Limits(self, request: pb.LimitsRequest, _context: object) -> pb.LimitsResponse:
+        answers = await self._crew.ask("Limits", request, pb.LimitsResponse)
+        return answers[0] if answers[0].shared else summed(answers)
+
+    async def ResetLimits(self, request: pb.ResetLimitsRequest, _context: object) -> pb.ResetLimitsResponse:
+        answers = await self._crew.ask("ResetLimits", request, pb.ResetLimitsResponse)
+        return pb.ResetLimitsResponse(forgotten=any(a.forgotten for a in answers))
+
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service."""
         return service_handler(self, SERVICE, stubs=pb, service="Admin")
@@ -79,6 +87,19 @@ def gravest(answers: Sequence[pb.ReloadResponse]) -> pb.ReloadResponse:
     """Return for each bundle the outcome that most needs to be heard of."""
     rows = zip(*(answer.outcomes for answer in answers), strict=False)
     return pb.ReloadResponse(outcomes=[max(row, key=lambda o: _GRAVITY.index(o.outcome)) for row in rows])
+
+
+def summed(answers: Sequence[pb.LimitsResponse]) -> pb.LimitsResponse:
+    """Return what workers that count each for itself allow together, and what is used of that."""
+    whole = pb.LimitsResponse()
+    whole.CopyFrom(answers[0])
+    for item in whole.items:
+        others = [other for answer in answers[1:] for other in answer.items if other.tenant == item.tenant]
+        for name in ("rows_per_s", "burst_rows", "bucket_rows", "quota_rows"):
+            if item.HasField(name):
+                setattr(item, name, getattr(item, name) + sum(getattr(other, name) for other in others))
+        item.used_rows += sum(other.used_rows for other in others)
+    return whole
 
 
 def together(items: Sequence[pb.EvidenceResponse.Item]) -> pb.EvidenceResponse.Item:

@@ -143,6 +143,12 @@ def test_reload_says_what_became_of_each_bundle(served: Any, admin: AdminClient,
         admin.reload("none")
 
 
+def test_limits_of_a_gateway_without_any_are_refused_with_the_way_to_them(admin: AdminClient) -> None:
+    for ask_for in (admin.limits, lambda: admin.reset_limits("shop")):
+        with pytest.raises(InvalidInputError, match="--tenant-limits"):
+            ask_for()
+
+
 @pytest.mark.parametrize("key", [None, "open-sesame-2", sha256(KEY.encode()).hexdigest()])
 def test_port_answers_nobody_without_a_good_key(served: Any, key: str | None) -> None:
     with AdminClient(port_of(served), key=key) as client, pytest.raises(UnauthenticatedError):

@@ -19,15 +19,18 @@ from prometheus_client import CollectorRegistry
 from redis_process import RedisServer, redis_server
 from tiny_bundle import rows_of
 
+from grpc_api.admin_client import AdminClient
 from grpc_api.allowances import Allowances
 from grpc_api.blocking import BlockingClient
 from grpc_api.converters import encode_input
 from grpc_api.failing import FailMode
 from grpc_api.settings import GatewaySettings
 from grpc_api.statuses import DETAILS
+from grpc_api.stubs import knockguard_admin_pb2 as admin_pb
 from grpc_api.stubs import knockguard_inference_pb2 as pb
 from grpc_api.telemetry import Metrics, TenantMetrics
 from grpc_api.tenant_limits import TenantLimits
+from grpc_api.workers.admin import summed
 from guard.errors import (
     BackendError,
     ConfigError,
@@ -237,6 +240,39 @@ def test_redis_that_is_killed_fails_as_told_and_counts_again_when_it_is_back(
         log = served.log.read_text()
     assert "ConnectionError" in log
     assert "open-sesame-7" not in log
+
+
+def test_operator_sees_how_tenants_stand_and_lets_one_begin_anew(limited: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    socket = str(tmp_path_factory.mktemp("s") / "s")
+    with limited(DAY_LIMITS, admin={"socket": socket}) as served, AdminClient(f"unix:{socket}") as admin:
+        assert ask(served.address, "free", 5) == 5
+        assert ask(served.address, "shop", 2) == 2
+        answer = admin.limits()
+        assert (answer.store, answer.shared, answer.left_out) == ("memory", False, 0)
+        free, lab, shop = answer.items
+        assert [item.tenant for item in (free, lab, shop)] == ["free", "lab", "shop"]
+        assert (free.used_rows, free.quota_rows, free.HasField("burst_rows")) == (5, 6, False)
+        assert not lab.HasField("quota_rows")
+        assert (shop.burst_rows, shop.used_rows, round(shop.bucket_rows)) == (5, 2, 3)
+        assert time.time() < shop.window_end <= time.time() + 86_400
+        assert admin.limits("free").items == [free]  # looking takes nothing
+        assert admin.reset_limits("free").forgotten
+        assert not admin.reset_limits("free").forgotten
+        assert ask(served.address, "free", 6) == 6
+        with pytest.raises(InvalidInputError, match="no tenant was named"):
+            admin.reset_limits("")
+
+
+def test_workers_that_count_each_for_itself_are_told_as_their_sum() -> None:
+    def stands(used: int, bucket: float) -> admin_pb.LimitsResponse:
+        answer = admin_pb.LimitsResponse(store="memory")
+        answer.items.add(tenant="shop", rows_per_s=1, burst_rows=5, bucket_rows=bucket, quota_rows=10, used_rows=used)
+        answer.items.add(tenant="lab", quota_rows=7, used_rows=used)
+        return answer
+
+    shop, lab = summed([stands(3, 1.5), stands(4, 5)]).items
+    assert (shop.rows_per_s, shop.burst_rows, shop.bucket_rows, shop.quota_rows, shop.used_rows) == (2, 10, 6.5, 20, 7)
+    assert (lab.quota_rows, lab.used_rows, lab.HasField("burst_rows")) == (14, 7, False)
 
 
 @pytest.mark.server

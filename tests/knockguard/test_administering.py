@@ -30,7 +30,8 @@ def at(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a gateway's socket is, as the command takes it."""
     bundle, ready = write_tiny(folder / "tiny"), folder / "ready.json"
     ports = ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready), "--admin-socket", str(folder / "s")]
-    ports += ["--audit-log", str(folder / "audit")]
+    ports += ["--audit-log", str(folder / "audit"), "--tenant-limits", str(folder / "limits.toml")]
+    (folder / "limits.toml").write_text("[default]\nquota_rows = 900\nrows_per_s = 0.5\nburst_rows = 700\n")
     process = subprocess.Popen([sys.executable, "-m", "knockguard", "serve", str(bundle), *ports], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
@@ -72,6 +73,19 @@ def test_status_evidence_and_reset_are_printed(at: tuple[str, str], knockguard: 
     reset = knockguard("admin", "reset", "shop", *at)
     assert (reset.code, reset.out) == (0, "")
     assert "nothing was known of shop" in reset.err
+
+
+def test_limits_are_printed_and_reset(at: tuple[str, str], knockguard: InProcess) -> None:
+    shown = knockguard("admin", "limits", *at)
+    assert shown.code == 0
+    assert "700 of 700" in shown.out
+    assert "of 900" in shown.out
+    assert "counted in memory" in shown.err
+    (item,) = json.loads(knockguard("admin", "limits", "anonymous", "--json", *at).out)["items"]
+    assert (item["tenant"], item["rows_per_s"], item["quota_rows"]) == ("anonymous", 0.5, "900")
+    reset = knockguard("admin", "reset-limits", "nobody", *at)
+    assert (reset.code, reset.out) == (0, "")
+    assert "nothing was counted of nobody" in reset.err
 
 
 def test_rejected_bundle_is_exit_code_5(at: tuple[str, str], folder: Path, knockguard: InProcess) -> None:
