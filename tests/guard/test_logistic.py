@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from guard.fitting.logistic import fit_logistic
 
@@ -25,6 +26,24 @@ def test_no_small_step_is_better(strength: float) -> None:
     best = objective(weights, bias, strength)
     for step in 1e-2 * np.concatenate([np.eye(6), -np.eye(6)]):
         assert objective(weights + step[:5], bias + step[5], strength) > best - 1e-7
+
+
+def correlated(n: int, seed: int) -> np.ndarray:
+    """As channels of one network are: a few directions hold most of what varies."""
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(1).normal(size=(40, 40)) * np.geomspace(1, 1e-2, 40)[:, None]
+    return (rng.normal(size=(n, 40)) @ mixing + 0.1 * seed * mixing.sum(axis=0)).astype(np.float32)
+
+
+def test_log_odds_are_those_of_the_optimum_where_features_are_correlated() -> None:
+    inside, outside = correlated(800, seed=2), correlated(600, seed=5)
+    weights, bias = fit_logistic(inside, outside, strength=1e-3)
+    x = np.concatenate([inside, outside]).astype(np.float64)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    optimum = LogisticRegression(C=1e3 / len(x), class_weight="balanced", solver="newton-cholesky", tol=1e-10, max_iter=500)
+    expected = optimum.fit(z, np.repeat([0, 1], [len(inside), len(outside)])).decision_function(z)
+    assert np.abs(expected).max() > 3
+    np.testing.assert_allclose(x @ weights + bias, expected, rtol=0, atol=1e-3)
 
 
 def test_counts_do_not_shift_the_odds() -> None:
