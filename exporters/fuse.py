@@ -21,7 +21,7 @@ _FLOOR = 1e-6  # of a variance; rounding can make that of a flat channel negativ
 
 def feature_graph(model: ModelProto, taps: Taps) -> ModelProto:
     """Return the victim with what heads read as outputs: `probabilities`, `logits` and `penultimate` where the graph has them,
-    and each stage pooled to (n, 2c) under its name. All float32.
+    each stage pooled to (n, 2c) and each network beside it under its name. All float32.
     """
     graph = _Fused(model, taps)
     return graph.close(graph.features)
@@ -67,7 +67,7 @@ class _Fused:
                 features[stage] = pool_tokens(self._write, whole)
             else:
                 features[stage] = pool(self._write, whole, side=min(shape[2] or 1, shape[3] or 1))
-        return features
+        return features | dict(taps.networks)
 
     def _row(self, taps: Taps, tensor: str, taken: Mapping[str, str]) -> str:
         """Return the tensor as (n, d): a victim that ends in a convolution keeps its classes as (n, k, 1, 1)."""

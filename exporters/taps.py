@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from onnx import ModelProto, NodeProto, TensorProto
@@ -28,7 +28,7 @@ class Taps:
     `penultimate` is (n, d), the last dense layer's input. `stages` maps stage1, stage2, ... to (n, c, h, w) tensors, or a
     transformer's (n, tokens, d), shallow to deep. `shapes` holds each tensor's shape, None where it is free; `casts` those
     tensors that are not float32. `answer` is what the victim says itself and is held to: its probabilities where it has them,
-    else its logits (up to a constant a row).
+    else its logits (up to a constant a row). `networks` are what `exporters.branch` laid beside the victim, tap -> (n, d) tensor.
     """
 
     logits: str | None
@@ -38,6 +38,7 @@ class Taps:
     shapes: Mapping[str, Shape]
     answer: str
     casts: frozenset[str] = frozenset()
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:

@@ -56,6 +56,10 @@ def protect(
     name: Annotated[str | None, typer.Option(help="The model's name on the wire; the file's name by default.")] = None,
     version: Annotated[str, typer.Option(help="The model's version on the wire, a number.")] = "1",
     labels: Annotated[Path | None, typer.Option(help="A text file with one class name a line.")] = None,
+    class_map: Annotated[
+        Path | None,
+        typer.Option(help="CSV `class,public`: what the in images' classes are called in public sets, empty for nothing."),
+    ] = None,
     scale: Annotated[
         str, typer.Option(help="What the graph makes of a grey level: 'unit' (0..1), 'raw' (0..255) or 'imagenet'.")
     ] = "unit",
@@ -86,6 +90,7 @@ def protect(
         name or model.stem,
         version,
         labels,
+        class_map,
         scale,
         tuple(stage or ()),
         tuple(setting or ()),

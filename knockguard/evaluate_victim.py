@@ -64,6 +64,7 @@ class Task:
             calibration={"as_sent": pixels["calibration"]},
             in_test=pixels["test"],
             out_test=pixels["pool"],
+            in_fit_classes=tuple(self.images.classes[label] for label in self.images.labels["detector"]),
         )
 
     def trained(self, store: Store, *, progress: Reporter) -> TrainedVictim:

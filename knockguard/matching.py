@@ -33,6 +33,8 @@ def match(inside: Source, outside: Source, *, size: tuple[int, int], seed: int, 
         calibration={"as_sent": plain["calibration"], "reencoded": ins["calibration"]},
         in_test=ins["test"],
         out_test=outs["test"],
+        in_fit_classes=2 * tuple(inside.labels["fit"]),
+        views=2,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from pydantic import TypeAdapter, ValidationError
 
+from evaluation.overlap import Overlap
 from exporters.fuse import feature_graph, fuse
 from exporters.graph import graph_bytes
 from exporters.parity import check_parity
@@ -31,7 +32,8 @@ from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.registry import nearest
 from guard.settings import from_options
-from guard.types import Floats, Ints, Pixels, Reporter
+from guard.types import Bools, Floats, Ints, Pixels, Reporter
+from knockguard.networks import Examples, overlap_rows, weights_named, with_networks
 
 _PARITY_ROWS = 64
 DEFAULT_DETECTORS = ("linear", "energy", "msp")
@@ -44,7 +46,8 @@ class Material:
     """Images at the model's own size, (n, h, w, 3) uint8. No image is in two of these.
 
     `calibration` is what the threshold is taken from: every entry on its own, and the strictest counts, so that each kind of
-    benign image (as it is, after re-encoding) is held to the target.
+    benign image (as it is, after re-encoding) is held to the target. `in_fit_classes` names the class of each in image that fits,
+    None where it is not known. `views` is how often each image stands in what fits, as blocks one after another.
     """
 
     in_fit: Pixels
@@ -52,6 +55,8 @@ class Material:
     calibration: Mapping[str, Pixels]
     in_test: Pixels
     out_test: Pixels
+    in_fit_classes: tuple[str | None, ...] = ()
+    views: int = 1
 
     def counts(self) -> dict[str, int]:
         """Return how many images each part has, for the bundle's provenance."""
@@ -104,6 +109,7 @@ class Plan:
     version: str = "1"
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     per_class: bool = False  # a threshold of each class that the victim ranks first
+    overlap: Overlap | None = None  # with public sets; None: with ImageNet, where a detector asks
 
     def __post_init__(self) -> None:
         for what, kind, value, fix in (
@@ -137,9 +143,12 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
     """
     for pixels in material.calibration.values():
         check_supported(len(pixels), target_fpr=plan.target_fpr, confidence=plan.confidence)
-    spec = plan.spec
-    heads, top_probability = _fit(victim, taps, material, plan, progress)
-    fused = graph_bytes(fuse(victim, taps, heads))
+    spec, detectors = plan.spec, plan.built()
+    overlap = overlap_rows(detectors.values(), material.in_fit_classes, plan.overlap)
+    examples = Examples(material.in_fit, material.out_fit, overlap)
+    whole, taps = with_networks(victim, taps, detectors.values(), examples, spec=spec, progress=progress)
+    heads, top_probability = _fit(whole, taps, material, plan, overlap=overlap, progress=progress)
+    fused = graph_bytes(fuse(whole, taps, heads))
     check_parity(original, taps, fused, to_inputs(material.in_test[:_PARITY_ROWS], spec))
 
     calibration = [_scored(fused, pixels, spec) for pixels in material.calibration.values()]
@@ -168,7 +177,7 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
             images=material.counts(),
             versions=tool_versions(),
             stages=dict(taps.stages),
-            options={name: asdict(detector) for name, detector in plan.built().items()},  # type: ignore[call-overload]  # all are dataclasses
+            options={name: weights_named(asdict(d)) for name, d in detectors.items()},  # type: ignore[call-overload]  # all are dataclasses
         ),
     )
     return Protected(manifest, fused, tuple(measured), top_probability)
@@ -180,8 +189,8 @@ def tool_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
-def _fit(
-    victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, progress: Reporter
+def _fit(  # noqa: PLR0913  # the victim is two of them
+    victim: onnx.ModelProto, taps: Taps, material: Material, plan: Plan, *, overlap: Bools | None, progress: Reporter
 ) -> tuple[dict[str, Head], float]:
     """Fit every detector on one pass of the victim over the fitting images."""
     graph = graph_bytes(feature_graph(victim, taps))
@@ -191,7 +200,8 @@ def _fit(
         graph, _inputs(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
     )
     probabilities = inside["probabilities"]
-    data = FitData(inside, probabilities.argmax(axis=1).astype(np.int64), probabilities.shape[1], outside)
+    labels = probabilities.argmax(axis=1).astype(np.int64)
+    data = FitData(inside, labels, probabilities.shape[1], outside, overlap, material.views)
     return {name: detector.fit(data) for name, detector in plan.built().items()}, float(probabilities.max(axis=1).mean())
 
 

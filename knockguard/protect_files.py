@@ -1,17 +1,19 @@
 """`knockguard protect`: files in, bundle out, and a table of what the detectors can do."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnx import ModelProto
 from rich.table import Table
 
 from evaluation.lowlevel import fit_low_level
+from evaluation.overlap import Overlap, imagenet_classes, no_meanings, read_mapping, wordnet
 from exporters.graph import input_of, load_graph
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
+from guard.detectors.network import OwnNetwork
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError
 from guard.preprocess import image_size
@@ -19,6 +21,7 @@ from guard.rate import Rate
 from guard.registry import nearest
 from knockguard.console import Stages, note, out, warn
 from knockguard.matching import match
+from knockguard.networks import check_networks
 from knockguard.pools import IN_SPLIT, OUT_SPLIT, Reading, Source, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
 from knockguard.synthetic_pool import Synthetic, is_synthetic
@@ -29,6 +32,7 @@ SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 TOO_CONFIDENT = 0.99
+_NAMED = 10  # classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class ProtectOptions:
     name: str
     version: str
     labels: Path | None
+    class_map: Path | None
     scale: str
     stages: tuple[str, ...]
     settings: tuple[str, ...]
@@ -69,6 +74,8 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         options=_settings(options.settings),
         per_class=options.per_class,
     )
+    check_networks(plan.built().values())
+    mapping = read_mapping(options.class_map) if options.class_map else {}
     for row in taps.describe():
         note(row)
 
@@ -83,6 +90,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
     with stages.stage("reading and matching both sides") as progress:
         material = match(inside, outside, size=size, seed=options.seed, progress=progress)
+    plan = _overlapping(plan, material, outside, mapping)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = low_level_rates(material, target_fpr=options.target_fpr)
@@ -94,6 +102,22 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
             "images. Use images that it has not seen, or thresholds on confidence will flag customers"
         )
     _print(protected, baseline, options, as_json=as_json)
+
+
+def _overlapping(plan: Plan, material: Material, outside: Source, mapping: dict[str, str]) -> Plan:
+    """Return the plan with what is public, and say which of the victim's classes are left out where a detector asks for it."""
+    asking = [name for name, d in plan.built().items() if isinstance(d, OwnNetwork) and d.remove_overlap]
+    if not asking:
+        return plan
+    own = {name for name in material.in_fit_classes if name is not None}
+    if not own:
+        warn(f"{asking[0]} leaves classes out that public sets have, and the in images have none: give a folder a class")
+    public = imagenet_classes().union(name for side in outside.labels.values() for name in side if name is not None)
+    overlap = Overlap(public, mapping, wordnet() or no_meanings)
+    if left := sorted(overlap.classes(own)):
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        note(f"left out of what fits {', '.join(asking)}: {', '.join(left[:_NAMED])}{more}, which public sets have too")
+    return replace(plan, overlap=overlap)
 
 
 def _out_pool(inside: Source, options: ProtectOptions) -> Source:

@@ -12,15 +12,16 @@ from exporters.fuse import SCORES, feature_graph, fuse
 from exporters.graph import graph_bytes
 from exporters.runtime import open_session, run
 from guard.calibration import Threshold, calibrate
-from guard.detectors.base import FitData, stage_names
-from guard.detectors.head import Head
+from guard.detectors.base import Detector, FitData, stage_names
 from guard.detectors.linear import fit_linear
 from guard.detectors.registry import DETECTORS
+from guard.detectors.scratch import Scratch
 from guard.errors import InvalidInputError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.settings import from_options
 from guard.types import Bools, Floats, Pixels
+from knockguard.networks import Examples, overlap_rows, with_networks
 from knockguard.study_victim import Served
 from knockguard.study_worlds import World
 
@@ -35,19 +36,24 @@ class Scored:
 
     def __init__(self, served: Served, world: World, detectors: tuple[Plugin, ...]) -> None:
         self._served, self.world = served, world
-        self._features = graph_bytes(feature_graph(served.model, served.taps))
+        chosen = _built(detectors)
+        self._overlap = overlap_rows(chosen.values(), world.classes, None)
+        examples = Examples(world.in_fit, world.out_fit, self._overlap)
+        model, taps = with_networks(served.model, served.taps, chosen.values(), examples, spec=served.spec, progress=_unwatched)
+        self._features = graph_bytes(feature_graph(model, taps))
         data = self._fit_data(world.in_fit, world.out_fit)
-        heads = _heads(detectors, data)
+        heads = {label: detector.fit(data) for label, detector in chosen.items()}
         if world.varied_in is not None and world.varied_out is not None:
             varied = self._fit_data(world.varied_in, world.varied_out)
-            needs_out = tuple(d for d in detectors if DETECTORS.get(d.name).needs_out)
-            heads |= {f"{name}{VARIED}": head for name, head in _heads(needs_out, varied).items()}
+            heads |= {
+                f"{label}{VARIED}": d.fit(varied) for label, d in chosen.items() if d.needs_out and not isinstance(d, Scratch)
+            }
         self.detectors = list(heads)
         self.widths = {name: data.features[name].shape[1] for name in stage_names(data.features)}
         heads |= {name: fit_linear(data, [name], strength=STRENGTH) for name in self.widths}
         self._names = list(heads)
         # One session for all: a search reads scores hundreds of times, and opening a graph costs more than running it.
-        self._session = open_session(graph_bytes(fuse(served.model, served.taps, heads)))
+        self._session = open_session(graph_bytes(fuse(model, taps, heads)))
         self.calibration = self.scores(world.calibration)
         self.inside = self.scores(world.in_test)
         self.outside = {pool: self.scores(pixels) for pool, pixels in world.out_tests.items()}
@@ -87,7 +93,8 @@ class Scored:
         return run(self._features, to_inputs(pixels, self._served.spec), batch_size=_BATCH)
 
     def _fit_data(self, inside: Pixels, outside: Pixels) -> FitData:
-        return FitData(self.features(inside), self.world.labels, self._served.taps.n_classes, self.features(outside))
+        n_classes = self._served.taps.n_classes
+        return FitData(self.features(inside), self.world.labels, n_classes, self.features(outside), self._overlap)
 
 
 def _lookalikes(inside: Pixels, outside: Pixels) -> Bools:
@@ -97,6 +104,9 @@ def _lookalikes(inside: Pixels, outside: Pixels) -> Bools:
         return np.zeros(len(outside), np.bool_)
 
 
-def _heads(detectors: Iterable[Plugin], data: FitData) -> dict[str, Head]:
-    chosen = {d.label: from_options(DETECTORS.get(d.name), d.options, what=f"detector {d.name!r}") for d in detectors}
-    return {label: detector.fit(data) for label, detector in chosen.items()}
+def _built(detectors: Iterable[Plugin]) -> dict[str, Detector]:
+    return {d.label: from_options(DETECTORS.get(d.name), d.options, what=f"detector {d.name!r}") for d in detectors}
+
+
+def _unwatched(_done: int, _total: int) -> None:
+    """Progress of a network's training: the study tells of worlds."""

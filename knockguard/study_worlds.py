@@ -24,12 +24,14 @@ _HARSH = (40, 95)  # JPEG qualities of the varied chain
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Pixels at the model's size, (n, h, w, 3) uint8; `varied_*` are the fitting images under many histories, if any."""
+    """Pixels at the model's size, (n, h, w, 3) uint8; `classes` names each in image that fits, and `varied_*` are the
+    fitting images under many histories, if any."""
 
     name: str
     in_fit: Pixels
     out_fit: Pixels
     labels: Ints
+    classes: tuple[str, ...]
     calibration: Pixels
     in_test: Pixels
     test_labels: Ints
@@ -107,6 +109,7 @@ class Worlds:
             made["in_fit"],
             made["out_fit"],
             self._in_fit.labels,
+            tuple(self._in_fit.classes[label] for label in self._in_fit.labels),
             made["calibration"],
             made["in_test"],
             self._test.labels,

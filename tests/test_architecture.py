@@ -22,7 +22,13 @@ ROOMS = {
 }
 HEAVY = {"torch", "torchvision", "sklearn", "scipy", "onnx", "onnxscript", "pandas", "pyarrow", "matplotlib", "skimage"}
 # Rooms and files that a gateway machine never imports, though they stand in a serving room.
-NOT_SERVING = ("grpc_api/otel.py", "guard/fitting/", "guard/detectors/linear", "guard/detectors/two_sided")
+NOT_SERVING = (
+    "grpc_api/otel.py",
+    "guard/fitting/",
+    "guard/detectors/linear",
+    "guard/detectors/two_sided",
+    "guard/detectors/frozen_lr",
+)
 MAX_LINES = 250
 HELP_S = 0.5
 

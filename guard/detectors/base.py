@@ -10,7 +10,7 @@ import numpy as np
 from guard.detectors.head import Head
 from guard.errors import FitError
 from guard.registry import nearest
-from guard.types import Floats, Ints
+from guard.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class FitData:
     labels: Ints
     n_classes: int
     out_features: Mapping[str, Floats]
+    overlap: Bools | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         for name, features in self.features.items():
@@ -42,6 +44,8 @@ class FitData:
                 raise FitError(
                     f"{name} has {width} numbers for in images and {features.shape[1]} for out images; take both from one graph"
                 )
+        if self.overlap is not None and self.overlap.shape != self.labels.shape:
+            raise FitError(f"overlap has shape {self.overlap.shape} for {len(self.labels)} in images; give one truth an image")
         if self.n_classes < 2:
             raise FitError(f"n_classes is {self.n_classes}; a classifier has at least 2")
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= self.n_classes))
@@ -61,7 +65,7 @@ class Detector(ABC):
     """Hyper-parameters are the constructor's; what is learned is the `Head` that `fit` returns.
 
     `taps` are read from the victim: "logits", "probabilities", "penultimate", or "stages" for every pooled stage
-    that the graph has. `needs_out` tells whether `fit` looks at out images.
+    that the graph has; "network" stands for a network beside it. `needs_out` tells whether `fit` looks at out images.
     """
 
     name: ClassVar[str]

@@ -19,5 +19,7 @@ DETECTORS: Registry[Detector] = Registry(
         "relative-mahalanobis": "guard.detectors.relative_mahalanobis:RelativeMahalanobis",
         "knn": "guard.detectors.knn:Knn",
         "vim": "guard.detectors.vim:Vim",
+        "frozen-lr": "guard.detectors.frozen_lr:FrozenLr",
+        "scratch": "guard.detectors.scratch:Scratch",
     },
 )

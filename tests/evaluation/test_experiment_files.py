@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.toml"))
 SHARED = ("base", "detection")
 WHOLE = [p for p in FILES if p.stem not in SHARED]
 # Detectors that may be registered from outside the package; without them `check_names` refuses the file.
-OPTIONAL = ("'frozen-lr'", "'scratch'", "'odin'")
+OPTIONAL = ("'odin'",)
 
 NETWORK = {"architecture": "cnn-small", "training": {"epochs": 1}}
 SMALL = {

@@ -12,14 +12,19 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import compute_sample_weight
 
 from exporters.lower import lower
 from guard.detectors.base import Detector, FitData
+from guard.detectors.frozen_lr import FrozenLr
 from guard.detectors.head import Head
 from guard.detectors.registry import DETECTORS
+from guard.detectors.scratch import Scratch
 from guard.errors import ConfigError, FitError
+from guard.fitting.logistic import STRENGTHS
 from guard.settings import from_options
 from guard.types import Floats
 
@@ -37,7 +42,9 @@ def taps_of(z: np.ndarray) -> Taps:
     logits = z @ _WEIGHTS + _BIAS
     exp = np.exp(logits - logits.max(axis=1, keepdims=True))
     stages = {f"stage{i}": np.concatenate([np.tanh(z / i), np.abs(z) / i], axis=1).astype(np.float32) for i in (1, 2, 10)}
-    return {"penultimate": z, "logits": logits, "probabilities": exp / exp.sum(axis=1, keepdims=True), **stages}
+    # What networks beside the victim give: features of their own, and the log-odds that one was trained to.
+    networks = {FROZEN: np.tanh(z) * 2, TRAINED: 3 - np.abs(z).mean(axis=1, keepdims=True)}
+    return {"penultimate": z, "logits": logits, "probabilities": exp / exp.sum(axis=1, keepdims=True), **stages, **networks}
 
 
 def inside(n: int, seed: int) -> tuple[Taps, np.ndarray]:
@@ -54,6 +61,9 @@ def outside(n: int, seed: int) -> Taps:
 def data() -> FitData:
     features, labels = inside(N_IN, seed=0)
     return FitData(features, labels, N_CLASSES, outside(300, seed=1))
+
+
+FROZEN, TRAINED = FrozenLr().network.tap, Scratch().network.tap
 
 
 def graph(head: Head) -> bytes:
@@ -161,6 +171,30 @@ def regression(*names: str, strength: float = 1e-3) -> Reference:
     return reference
 
 
+def chosen_regression(folds: int) -> Reference:
+    """scikit-learn's grid search over the same strengths and folds, then its regression."""
+
+    def reference(fitted: FitData, taps: Taps) -> np.ndarray:
+        sides = (fitted.features[FROZEN], fitted.out_features[FROZEN])
+        x, y = np.concatenate(sides).astype(np.float64), np.repeat([0, 1], list(map(len, sides)))
+        fold = np.concatenate([np.arange(len(side)) % folds for side in sides])
+        z = StandardScaler().fit_transform(x)
+        options = {"class_weight": "balanced", "solver": "newton-cholesky", "tol": 1e-10}
+        losses = {}
+        for strength in STRENGTHS:
+            model = LogisticRegression(**options)
+            total = 0.0
+            for held in range(folds):
+                known, asked = fold != held, fold == held
+                model.set_params(C=1 / (strength * known.sum())).fit(z[known], y[known])
+                weights = compute_sample_weight("balanced", y[asked])
+                total += log_loss(y[asked], model.predict_proba(z[asked])[:, 1], sample_weight=weights)
+            losses[strength] = total
+        return regression(FROZEN, strength=min(losses, key=losses.__getitem__))(fitted, taps)
+
+    return reference
+
+
 @dataclass(frozen=True)
 class Case:
     """One row: a detector, its options, and references that its scores agree with, to a share of the largest."""
@@ -195,6 +229,8 @@ CASES = [
     Case("linear-late", (regression("stage2", "stage10"),)),  # ten follows two, as numbers do and names do not
     Case("linear-last", (regression("penultimate", "logits"),)),
     Case("two-sided"),
+    Case("frozen-lr", (chosen_regression(3),), {"folds": 3}),
+    Case("scratch", (lambda _, taps: taps[TRAINED][:, 0],)),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join([c.name, *map(str, c.options.values())]))
 
@@ -275,6 +311,34 @@ def test_two_sided_sees_what_lies_on_both_sides_and_linear_does_not() -> None:
     assert wins("linear") < 0.7
 
 
+def test_frozen_lr_leaves_overlapping_classes_out_where_asked() -> None:
+    whole = data()
+    overlap = whole.labels == 0
+    marked = replace(whole, overlap=overlap)
+    sides = {k: v[~overlap] for k, v in whole.features.items()}
+    without_them = FitData(sides, whole.labels[~overlap], N_CLASSES, whole.out_features)
+    taps = outside(50, seed=8)
+    left_out, kept = (score(FrozenLr(folds=2, remove_overlap=flag).fit(marked), taps) for flag in (True, False))
+    np.testing.assert_array_equal(left_out, score(FrozenLr(folds=2).fit(without_them), taps))
+    np.testing.assert_array_equal(kept, score(FrozenLr(folds=2).fit(whole), taps))
+    assert np.abs(left_out - kept).max() > 0.01
+
+
+def test_networks_that_differ_have_taps_that_differ_and_say_no_path() -> None:
+    made = [
+        FrozenLr(),
+        FrozenLr(side=32),
+        FrozenLr(backbone="resnet18"),
+        FrozenLr(weights="/secret/a.pth"),
+        Scratch(),
+        Scratch(seed=1),
+    ]
+    taps = [detector.network.tap for detector in made]
+    assert len(set(taps)) == len(taps)
+    assert not [tap for tap in taps if "secret" in tap]
+    assert FrozenLr(folds=3).network.tap == FrozenLr().network.tap, "one network for both"
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -292,6 +356,13 @@ def test_two_sided_sees_what_lies_on_both_sides_and_linear_does_not() -> None:
         ("relative-mahalanobis", {"ridge": -1}, "ridge is -1"),
         ("linear", {"strength": 0}, "strength is 0"),
         ("linear", {"strenght": 1}, "did you mean 'strength'"),
+        ("frozen-lr", {"folds": 1}, "folds is 1; it must be at least 2"),
+        ("frozen-lr", {"weights": "none"}, "a frozen network needs some"),
+        ("frozen-lr", {"side": 4}, "side is 4 pixels; it must be 8 to 1024"),
+        ("frozen-lr", {"backbone": ""}, "backbone and weights must be given"),
+        ("scratch", {"side": 5000}, "side is 5000 pixels"),
+        ("scratch", {"epochs": 0}, "epochs 0"),
+        ("scratch", {"weights": "network.onnx"}, "cannot be trained"),
     ],
 )
 def test_bad_options_are_named(name: str, options: dict[str, float], message: str) -> None:
@@ -341,6 +412,11 @@ def few(n: int) -> FitData:
             for n in ("mahalanobis", "relative-mahalanobis", "knn", "vim")
         ],
         ("linear-last", without("penultimate"), "no 'penultimate'"),
+        ("frozen-lr", without(FROZEN), "no 'network/resnet101/"),
+        ("scratch", without(TRAINED), "no 'network/resnet18/"),
+        ("frozen-lr", FitData(data().features, data().labels, N_CLASSES, {}), "got none"),
+        ("frozen-lr", few(9), "9 in and 300 out rows cannot be divided into 10 folds"),
+        ("frozen-lr", replace(data(), overlap=np.arange(N_IN) > 5), "6 in and 300 out rows cannot be divided into 10 folds"),
     ],
 )
 def test_data_that_do_not_do_are_refused(name: str, fitted: FitData, message: str) -> None:
@@ -375,6 +451,7 @@ def broken(row: int, value: float) -> Floats:
         ({"out_features": {"stage1": np.zeros((9, 23), np.float32)}}, "24 numbers for in images and 23 for out images"),
         ({"out_features": {"logits": np.zeros((9, 4), np.float32)}}, "only one side has logits, stage1"),
         ({"n_classes": 1}, "n_classes is 1"),
+        ({"overlap": np.ones(3, np.bool_)}, r"overlap has shape \(3,\) for 400 in images"),
     ],
 )
 def test_features_that_mean_nothing_are_refused_before_any_detector_sees_them(changes: dict[str, Any], message: str) -> None:

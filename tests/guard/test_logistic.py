@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from guard.fitting.logistic import fit_logistic
+from guard.fitting.logistic import choose_strength, fit_logistic
 
 RNG = np.random.default_rng(0)
 INSIDE = RNG.normal(size=(300, 5)).astype(np.float32)
@@ -44,6 +44,26 @@ def test_log_odds_are_those_of_the_optimum_where_features_are_correlated() -> No
     expected = optimum.fit(z, np.repeat([0, 1], [len(inside), len(outside)])).decision_function(z)
     assert np.abs(expected).max() > 3
     np.testing.assert_allclose(x @ weights + bias, expected, rtol=0, atol=1e-3)
+
+
+def noisy(n: int, n_useless: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    useless = rng.normal(size=(2, n, n_useless))
+    signal = np.stack([rng.normal(size=(n, 1)) - 0.5, rng.normal(size=(n, 1)) + 0.5])
+    inner, outer = np.concatenate([signal, useless], axis=2).astype(np.float32)
+    return inner, outer
+
+
+def test_strength_grows_with_what_there_is_to_mislead() -> None:
+    few, many = (choose_strength(*noisy(60, n_useless, seed=3), folds=3) for n_useless in (0, 80))
+    assert few < many
+
+
+def test_images_shown_twice_do_not_vouch_for_themselves() -> None:
+    inner, outer = noisy(60, 80, seed=3)
+    twice = [np.concatenate([side, side]) for side in (inner[:-1], outer[:-1])]  # 59: a copy falls beside its original by itself
+    assert choose_strength(*twice, folds=3, views=2) == choose_strength(inner[:-1], outer[:-1], folds=3)
+    assert choose_strength(*twice, folds=3) < choose_strength(*twice, folds=3, views=2)
 
 
 def test_counts_do_not_shift_the_odds() -> None:
