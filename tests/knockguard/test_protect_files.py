@@ -261,7 +261,7 @@ def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
 ) -> None:
     shutil.copytree(bundle, tmp_path / "bundle")
     refused = knockguard(*miniature.words(tmp_path / "bundle"))
-    assert (refused.code, "--force to replace" in refused.words) == (3, True)
+    assert (refused.code, "force to replace" in refused.words) == (3, True)
     assert load_bundle(tmp_path / "bundle").manifest.version == "7"
     assert knockguard(*miniature.words(tmp_path / "bundle", "--force")).code == 0
     assert load_bundle(tmp_path / "bundle").manifest.version == "1"
