@@ -7,17 +7,23 @@ from math import isfinite
 from time import perf_counter, time
 
 import numpy as np
+import structlog
 
 from grpc_api.backends.base import Backend
 from grpc_api.batching import Batcher, Job, Limits
+from grpc_api.dependency import Dependency
 from grpc_api.lanes import Lanes
+from grpc_api.repeats import Repeats
 from grpc_api.telemetry import ModelMetrics, Timing
 from grpc_api.tracing import TRACE
 from guard.bundle import Manifest
 from guard.decision_log import Decided, Origin, Witness
 from guard.errors import InvalidInputError, PermissionDeniedError
 from guard.guard import Decision, Guard
+from guard.live_scores import LiveScores
 from guard.types import Action, Floats
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,10 @@ class Pipeline:
             self._line = Batcher(self._work, limits, on_queue=metrics.queued)
         else:
             self._line = Lanes(self._work, limits, on_queue=metrics.queued)
-        metrics.watch_ready(lambda: backend.ready)
+        self.live_scores = LiveScores(manifest)
+        self.n_unguarded = 0  # rows
+        self._repeats = Repeats()
+        metrics.watch(lambda: backend.ready, backend.dependencies, self.live_scores)
 
     @property
     def provider(self) -> str:
@@ -54,6 +63,11 @@ class Pipeline:
     def ready(self) -> bool:
         """Whether a query would be answered now."""
         return self._backend.ready
+
+    @property
+    def dependencies(self) -> Sequence[Dependency]:
+        """What an answer depends on beside this gateway."""
+        return self._backend.dependencies
 
     async def answer(self, inputs: Floats, *, tenant: str, timeout_s: float | None, request: str = "") -> Floats:
         """Return what the client gets for (n, ...) inputs: (n, k) float32. `request` is the id under which witnesses hear of it.
@@ -67,6 +81,8 @@ class Pipeline:
             answered = self._nothing(tenant)
         decision = answered.decision
         self.metrics.answered(decision, answered.timing, tenant=tenant)
+        if not decision.guarded:
+            self._tell_unguarded(len(decision.answers))
         trace = TRACE.get()
         for stage in answered.timing.stages:
             trace.stage(*stage)
@@ -80,6 +96,13 @@ class Pipeline:
         """Finish what is queued, then end the backend."""
         await self._line.close()
         await asyncio.to_thread(self._backend.close)
+
+    def _tell_unguarded(self, n_rows: int) -> None:
+        self.n_unguarded += n_rows
+        untold = self._repeats.untold("unguarded")
+        if untold is not None:
+            manifest = self.manifest
+            log.error("answered_unguarded", model=manifest.name, model_version=manifest.version, since_last_told=untold)
 
     def _nothing(self, tenant: str) -> Answered:
         manifest = self.manifest
@@ -107,6 +130,9 @@ class Pipeline:
             if not np.isfinite(probabilities[rows]).all():
                 answered.append(InvalidInputError("a row's values are so far outside the model's range that it has no answer"))
                 continue
-            decision = guard.decide(probabilities[rows], scores[rows], keys[rows], tenant=job.tenant)
+            own = None if scores is None else scores[rows]
+            decision = guard.decide(probabilities[rows], own, keys[rows], tenant=job.tenant)
+            if own is not None:
+                self.live_scores.add(own)
             answered.append(Answered(decision, Timing(job.queued, taken, inferred, began, perf_counter())))
         return answered

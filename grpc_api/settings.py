@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from grpc_api.failing import FailingSettings
 from grpc_api.identity.base import TENANT
 from grpc_api.operator_settings import AdminSettings, AuditSettings, TelemetrySettings
 from grpc_api.section import File, Port, Section
@@ -153,6 +154,7 @@ class GatewaySettings(Section):
     tenant_limits: TenantLimitSettings = TenantLimitSettings()
     images: ImageSettings = ImageSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    failing: FailingSettings = FailingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
     admin: AdminSettings = AdminSettings()

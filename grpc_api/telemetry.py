@@ -1,7 +1,7 @@
 """Every metric of the gateway, on a registry that is passed in. Label values come from closed sets."""
 
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import compress
@@ -11,11 +11,15 @@ from time import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.utils import floatToGoString
 
+from grpc_api.dependency import Dependency
+from grpc_api.dependency_metrics import DependencyMetrics
+from grpc_api.drift_metrics import DriftMetrics
 from grpc_api.failing import FailMode
 from grpc_api.score_histogram import ScoreHistograms
 from guard.bundle import QUANTILES, Manifest
 from guard.evidence.allowance import Bound
 from guard.guard import Decision, Guard
+from guard.live_scores import LiveScores
 
 STAGES = ("decode", "queue", "inference", "decide", "encode")
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -65,6 +69,14 @@ class Metrics:
         self.score = ScoreHistograms("knockguard_score", "Detector scores; higher is more out.", registry=registry)
         self.build_info = Gauge("knockguard_build_info", "Always 1.", ("release", "provider", *_MODEL), registry=registry)
         self.bundle_info = Gauge("knockguard_bundle_info", "1 for what is live.", (*_MODEL, "bundle"), registry=registry)
+        self.unguarded = Counter(
+            "knockguard_unguarded_rows", "Rows answered without scores, since the detector failed.", _MODEL, registry=registry
+        )
+        self.unscored = Counter(
+            "knockguard_unscored_rows", "Rows flagged since their score is no number.", _MODEL, registry=registry
+        )
+        self.dependencies = DependencyMetrics(registry)
+        self.drift = DriftMetrics(registry)
         self.ready = Gauge("knockguard_model_ready", "1 if queries would be answered now.", _MODEL, registry=registry)
         self.reloads = Counter("knockguard_bundle_reloads", "Bundles read again, by outcome.", ("outcome",), registry=registry)
         self.audit_rows = Counter("knockguard_audit_rows", "Decisions written to the audit log.", registry=registry)
@@ -131,6 +143,8 @@ class ModelMetrics:
         self._stages = {stage: metrics.stage_seconds.labels(*self._labels, stage) for stage in STAGES}
         self._batch_rows = metrics.batch_rows.labels(*self._labels)
         self._queued_rows = metrics.queued_rows.labels(*self._labels)
+        self._unguarded = metrics.unguarded.labels(*self._labels)  # from 0 on: Prometheus sees no increase in what begins at 1
+        self._unscored = metrics.unscored.labels(*self._labels)
         self._score = metrics.score.bind(manifest, guard)
         self._queued_rows.set(0)
         self._gauges: list[tuple[Gauge, tuple[str, ...]]] = [(metrics.queued_rows, self._labels)]
@@ -144,14 +158,18 @@ class ModelMetrics:
         self._gauges.append((metrics.build_info, (version("knockguard"), provider, *self._labels)))
         metrics.build_info.labels(*self._gauges[-1][1]).set(1)
 
-    def watch_ready(self, ready: Callable[[], bool]) -> None:
-        """Ask whether the model answers whenever the metrics are read."""
+    def watch(self, ready: Callable[[], bool], dependencies: Sequence[Dependency], scores: LiveScores) -> None:
+        """Ask whether the model answers, how its dependencies do and how its scores lie whenever the metrics are read."""
         self._gauges.append((self._metrics.ready, self._labels))
         self._metrics.ready.labels(*self._labels).set_function(ready)
+        self._metrics.dependencies.watch(*self._labels, dependencies)
+        self._metrics.drift.watch(*self._labels, scores)
 
     def forget(self) -> None:
         """Leave out what only a live bundle has; what was counted stays."""
         self._metrics.score.forget(*self._labels)
+        self._metrics.dependencies.forget(*self._labels)
+        self._metrics.drift.forget(*self._labels)
         for gauge, labels in self._gauges:
             gauge.remove(*labels)
         self._gauges.clear()
@@ -176,9 +194,13 @@ class ModelMetrics:
             self._metrics.rows.labels(*self._labels, policy, action.value, tenant).inc(n)
         for (policy, action), n in Tally(compress(done, decision.flagged.tolist())).items():
             self._metrics.flagged.labels(*self._labels, self._detector, policy, action.value, tenant).inc(n)
-        for score in decision.score.tolist():
-            if isfinite(score):  # one that is not would stay in the histogram's sum for good; its row is counted as flagged
+        if not decision.guarded:
+            self._unguarded.inc(len(done))
+        for score in decision.score.tolist() if decision.guarded else ():
+            if isfinite(score):
                 self._score.observe(score)
+            else:  # it would stay in the histogram's sum for good
+                self._unscored.inc()
         for stage, began, ended in timing.stages:
             self._stages[stage].observe(ended - began)
 

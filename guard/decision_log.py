@@ -26,7 +26,10 @@ _MAX_LINE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class DecidedRow:
-    """One line. `score` and `threshold` are in the detector's own unit; a score that was not finite is None, and was flagged."""
+    """One line. `score` and `threshold` are in the detector's own unit; a score that was not finite is None, and was flagged.
+
+    A score of None that was not flagged is that of a row that was answered unguarded, since the detector failed.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")  # a later version may say more
 

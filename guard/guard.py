@@ -19,7 +19,7 @@ from guard.types import Action, ApplyTo, Bools, Floats
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided for n rows: answers (n, k) float32, flagged (n,), the deciding score (n,), and for each row what was done
-    with it and the name of the policy that did it.
+    with it and the name of the policy that did it. Not `guarded` where there were no scores: nothing is flagged then.
     """
 
     answers: Floats
@@ -27,6 +27,7 @@ class Decision:
     actions: tuple[Action, ...]
     policies: tuple[str, ...]
     score: Floats
+    guarded: bool = True
 
 
 class Guard:
@@ -103,9 +104,15 @@ class Guard:
         return self._fixed if self._rules is None else self._rules.for_request(tenant, self._model)
 
     def decide(
-        self, probabilities: Floats, scores: Floats, row_keys: Sequence[bytes] = (), *, tenant: str | None = None
+        self, probabilities: Floats, scores: Floats | None, row_keys: Sequence[bytes] = (), *, tenant: str | None = None
     ) -> Decision:
-        """Return the answers to n rows from probabilities (n, k) and scores (n, m), one column a detector."""
+        """Return the answers to n rows from probabilities (n, k) and scores (n, m), one column a detector.
+
+        None is for scores that failed where the operator lets queries pass without: no row is flagged, and what stands on all
+        rows stands.
+        """
+        if scores is None:
+            return self._unguarded(probabilities, row_keys, tenant)
         if scores.shape != (len(probabilities), self._n_detectors):
             raise ConfigError(
                 f"the model gave scores of shape {scores.shape} for {len(probabilities)} rows and {self._n_detectors} detectors; "
@@ -118,6 +125,15 @@ class Guard:
         excess = score - self.threshold.of(top)
         answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
         return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), score)
+
+    def _unguarded(self, probabilities: Floats, row_keys: Sequence[bytes], tenant: str | None) -> Decision:
+        n_rows = len(probabilities)
+        flagged = np.zeros(n_rows, np.bool_)
+        least = np.full(n_rows, np.finfo(np.float32).min)  # as far from the threshold as a row can be
+        choice = self.choice(tenant)
+        answers = choice.answer(Rows(probabilities, row_keys, excess=least, model_key=self._model_key), flagged)
+        unknown = np.full(n_rows, np.nan, np.float32)
+        return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), unknown, guarded=False)
 
     def answer(self, inputs: Floats, probabilities: Floats, scores: Floats, *, tenant: str | None = None) -> Floats:
         """Return what the client gets for n rows, (n, k) float32: the whole guard in one call, for a server of any kind.

@@ -42,6 +42,7 @@ class Desk:
             "bundles": str(answer.bundles),
             "tenants seen": str(answer.tenants),
             "rows decided": str(answer.rows),
+            "unguarded": f"{answer.unguarded_rows} rows",
             "flagged": str(Rate(answer.flagged, answer.rows)),
             "workers": f"{answer.workers} answer, {answer.worker_restarts} were started again"
             if answer.workers
@@ -51,6 +52,19 @@ class Desk:
         for name, value in rows.items():
             table.add_row(name, value)
         out.print(table)
+        if answer.dependencies:
+            table = Table("depends on", "for", "breaker", "without it", "lost", "faults")
+            for item in answer.dependencies:
+                faults = ", ".join(f"{n} {fault}" for fault, n in sorted(item.faults.items()) if n) or "none"
+                table.add_row(item.name, f"{item.model}/{item.version}", item.state, item.mode, f"{item.openings} times", faults)
+            out.print(table)
+        if answer.drifts:
+            table = Table("detector", "of", "recent rows", "PSI (unmoved)", "gap (critical)", "moved")
+            for drift in answer.drifts:
+                psi, gap = f"{drift.psi:.3f} ({drift.psi_noise:.3f})", f"{drift.gap:.3f} ({drift.critical_gap:.3f})"
+                moved = "yes" if drift.moved else "no"
+                table.add_row(drift.detector, f"{drift.model}/{drift.version}", str(drift.rows), psi, gap, moved)
+            out.print(table)
 
     def bundles(self) -> None:
         """Print what is live."""

@@ -55,9 +55,9 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
 
 
 def test_every_metric_named_is_declared() -> None:
-    declared = set(
-        re.findall(r'"(knockguard_\w+|grpc_server_\w+)"', (ROOT / "grpc_api/telemetry.py").read_text(encoding="utf-8"))
-    )
+    files = [ROOT / "grpc_api/telemetry.py", *sorted((ROOT / "grpc_api").glob("*_metrics.py"))]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    declared = set(re.findall(r'"(knockguard_\w+|grpc_server_\w+)"', source))
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     named = {name.removesuffix("_total") for name in re.findall(r"\b(?:knockguard|grpc_server)_[a-z_]+\b", pages)}
     assert "knockguard_flagged_rows" in named

@@ -1,8 +1,10 @@
 """What a backend is: it runs the fused model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
+from grpc_api.dependency import Dependency
 from guard.types import Floats
 
 
@@ -22,9 +24,14 @@ class Backend(ABC):
         """Whether it would answer now."""
         return True
 
+    @property
+    def dependencies(self) -> Sequence[Dependency]:
+        """What it depends on beside itself."""
+        return ()
+
     @abstractmethod
-    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats]:
-        """Return probabilities (n, k) and scores (n, m) of (n, ...) inputs.
+    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats | None]:
+        """Return probabilities (n, k) and scores (n, m) of (n, ...) inputs; None for scores that failed where that is to be open.
 
         `timeout_s` is how long the callers still wait; what computes here does not stop half-way. BackendError if the model did
         not answer, DeadlineError if it was too late; a remote one may also raise NotLoadedError, QuotaExceededError, and

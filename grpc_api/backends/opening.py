@@ -33,4 +33,5 @@ def open_backend(bundle: Bundle, settings: GatewaySettings) -> Backend:
         max_message_bytes=settings.limits.max_message_mib << 20,
     )
     scorer = Scorer(bundle, provider=settings.provider, threads=settings.threads) if told.scores == "bundle" else None
-    return Proxy(manifest, Upstream(address), Answer(told.output or manifest.output, logits=told.logits), scorer)
+    answer = Answer(told.output or manifest.output, logits=told.logits)
+    return Proxy(manifest, Upstream(address, settings.failing), answer, scorer, settings.failing)

@@ -3,21 +3,34 @@
 The scores come from there too, where the fused model is served, or from the bundle's own graph in this process, beside a plain
 model. Nothing but probabilities and scores is asked for, so nothing else can come back: logits or features that the upstream has
 would show what a policy hides.
+
+Upstream and detector are two dependencies, each with a breaker. While one is open, whoever asks is told at once; what finds out
+that it is back is a question of our own, two rows of zeros, and never a caller's.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from math import isinf
+from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
 from grpc_api.backends.answer import SCORES, Answer
 from grpc_api.backends.base import Backend
+from grpc_api.backends.detector import Beside, Detector, FromUpstream
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Upstream
+from grpc_api.backends.watch import Watch
+from grpc_api.batching import deadline_in
+from grpc_api.converters import decode_outputs
+from grpc_api.dependency import Dependency
+from grpc_api.failing import FailingSettings, FailMode
+from grpc_api.stubs import knockguard_inference_pb2 as pb
 from guard.bundle import Manifest
-from guard.errors import BackendError, BundleError, KnockguardError, NotLoadedError, QuotaExceededError, UnavailableError
+from guard.errors import BackendError, BundleError, InvalidInputError, KnockguardError, UnavailableError
 from guard.types import Floats
+
+_LOOK_EVERY_S = 1.0
+_FAILING = FailingSettings()
 
 
 class Proxy(Backend):
@@ -26,61 +39,107 @@ class Proxy(Backend):
     name: ClassVar[str] = "proxy"
     computes_here: ClassVar[bool] = False
 
-    def __init__(self, manifest: Manifest, upstream: Upstream, answer: Answer, scorer: Scorer | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        upstream: Upstream,
+        answer: Answer,
+        scorer: Scorer | None = None,
+        failing: FailingSettings = _FAILING,
+    ) -> None:
         """Start even if the upstream is not there yet. BundleError if it is, and its answers do not fit the bundle."""
         self._manifest = manifest
         self._upstream = upstream
         self._answer = answer
-        self._scorer = scorer
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scores")
+        self._kind = "upstream" if scorer is None else f"upstream+{scorer.provider}"
+        self._detector: Detector = (
+            FromUpstream(manifest, upstream, failing) if scorer is None else Beside(manifest, scorer, failing)
+        )
+        self._zeros = np.zeros((2, *manifest.input.shape), np.float32)
+        self._watch = Watch(
+            upstream,
+            self._detector.health,
+            self._check_answer,
+            lambda: self._detector.check(self._zeros),
+            every_s=min(_LOOK_EVERY_S, failing.probe_s),
+        )
         try:
-            with suppress(UnavailableError, QuotaExceededError):
-                upstream.refresh(self._check)
-        except KnockguardError:
+            self._watch.first_look()
+        except KnockguardError as error:
             self.close()
-            raise
-        upstream.watch(self._check)
+            raise self._misfit(error) from error
+        self._watch.start()
 
     @property
     def provider(self) -> str:
-        return "upstream" if self._scorer is None else f"upstream+{self._scorer.provider}"
+        return self._kind
 
     @property
     def ready(self) -> bool:
-        return self._upstream.ready
+        return all(dependency.lets_through for dependency in self.dependencies)
 
-    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats]:
-        if not self._upstream.ready:  # told at once: else every caller would wait for the same silence
-            raise NotLoadedError("the model is not there now; try again shortly")
-        return self._infer(inputs, timeout_s)
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        return self._upstream.health, self._detector.health
+
+    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats | None]:
+        called, scored = (dependency.enter() for dependency in self.dependencies)
+        if called is None:  # told at once: else every caller would wait for the same silence
+            raise self._upstream.health.away()
+        if scored is None and self._detector.health.mode is FailMode.CLOSED:
+            raise self._detector.health.away()
+        return self._infer(inputs, deadline_in(timeout_s), called, scored)
 
     def close(self) -> None:
+        self._watch.close()
         self._upstream.close()
-        self._beside.shutdown(wait=True, cancel_futures=True)
+        self._detector.close()
 
-    def _infer(self, inputs: Floats, timeout_s: float | None) -> tuple[Floats, Floats]:
-        name = self._manifest.input.name
-        if self._scorer is None:
-            answer, scores = self._upstream.infer(name, inputs, (self._answer.output, SCORES), timeout_s=timeout_s)
-        else:
-            pending = self._beside.submit(self._scorer.scores, inputs)
-            (answer,) = self._upstream.infer(name, inputs, (self._answer.output,), timeout_s=timeout_s)
-            scores = pending.result()
-        wanted = (len(inputs), len(self._manifest.labels)), (len(inputs), len(self._manifest.detectors))
-        if (answer.shape, scores.shape) != wanted:
-            raise BackendError(f"the model answered with shapes {answer.shape} and {scores.shape}; {wanted} were expected")
-        return self._answer.probabilities(answer), scores
-
-    def _check(self) -> None:
-        """BundleError if two rows of nothing are not answered as the bundle says; a fault that may pass is no such thing."""
+    def _infer(self, inputs: Floats, deadline: float, called: int, scored: int | None) -> tuple[Floats, Floats | None]:
+        """Ask under the tickets of upstream and detector; without the second one, for the answer alone."""
+        pending = None if scored is None else self._detector.begin(inputs)
+        wishes = (self._answer.output,) if scored is None else (self._answer.output, *self._detector.wishes)
+        left_s = None if isinf(deadline) else deadline - perf_counter()
         try:
-            self._infer(np.zeros((2, *self._manifest.input.shape), np.float32), None)
-        except (NotLoadedError, QuotaExceededError):
-            raise
+            answer, response = self._upstream.infer(
+                (self._manifest.input.name, inputs),
+                wishes,
+                lambda response: (self._probabilities(response, len(inputs)), response),
+                timeout_s=left_s,
+                ticket=called,
+            )
         except KnockguardError as error:
-            spec, n_classes = self._manifest.input, len(self._manifest.labels)
-            also = "" if self._scorer else f", and {SCORES!r} from the bundle's fused model"
-            raise BundleError(
-                f"the upstream's model does not answer as the bundle says: {error}. It must take FP32 {spec.name!r} of shape "
-                f"{[-1, *spec.shape]} and give {self._answer.output!r} with {n_classes} classes{also}"
-            ) from error
+            if pending is not None:
+                pending.scores.cancel()
+            if isinstance(error, InvalidInputError) and scored is not None:
+                self._detector.health.suspect()  # an upstream that has no such output any more refuses like this
+            raise
+        if scored is None:
+            return answer, None
+        try:
+            return answer, self._detector.finish(pending, response, len(inputs), deadline=deadline, ticket=scored)
+        except UnavailableError:
+            if self._detector.health.mode is FailMode.CLOSED:
+                raise
+            return answer, None
+
+    def _probabilities(self, response: pb.ModelInferResponse, n_rows: int) -> Floats:
+        (values,) = decode_outputs(response, (self._answer.output,))
+        if values.shape != (wanted := (n_rows, len(self._manifest.labels))):
+            raise BackendError(f"the model answered with shape {values.shape}; {wanted} was expected")
+        return self._answer.probabilities(values)
+
+    def _check_answer(self) -> None:
+        """Ask for the answer to rows that no caller chose."""
+        zeros = self._zeros
+        self._upstream.infer(
+            (self._manifest.input.name, zeros), (self._answer.output,), lambda found: self._probabilities(found, len(zeros))
+        )
+
+    def _misfit(self, error: KnockguardError) -> BundleError:
+        spec, n_classes = self._manifest.input, len(self._manifest.labels)
+        also = f", and {SCORES!r} from the bundle's fused model" if self._detector.wishes else ""
+        return BundleError(
+            f"the upstream's model does not answer as the bundle says: {error}. It must take FP32 {spec.name!r} of shape "
+            f"{[-1, *spec.shape]} and give {self._answer.output!r} with {n_classes} classes{also}"
+        )

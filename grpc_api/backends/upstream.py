@@ -1,19 +1,19 @@
-"""One model of another V2 server, over one connection: asked, watched, and its failures told in our own errors.
+"""One model of another V2 server, over one connection: asked, and its failures counted and told in our own errors.
 
 What an upstream says of its failures stays in our log: it may hold paths, addresses, or what the guard keeps to itself.
 """
 
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
 import structlog
 
-from grpc_api.converters import decode_outputs, encode_input
+from grpc_api.converters import encode_input
+from grpc_api.dependency import Dependency, Fault
+from grpc_api.failing import FailingSettings
 from grpc_api.statuses import error_of
 from grpc_api.stubs import knockguard_inference_pb2 as pb
 from guard.errors import (
@@ -30,11 +30,12 @@ from guard.types import Floats
 log = structlog.get_logger()
 Code = grpc.StatusCode
 Trailers: TypeAlias = Sequence[tuple[str, str | bytes]]
+T = TypeVar("T")
 
 SERVICE = "inference.GRPCInferenceService"
 _MAX_METADATA_BYTES = 16 << 10  # of headers and of trailers: what is longer fails the call, and is never held
 _PROBE_TIMEOUT_S = 2.0
-_PROBE_EVERY_S = 1.0
+_FAILING = FailingSettings()
 _MAX_RETRY_S = 30.0
 _MAX_LOGGED = 300  # characters
 
@@ -55,27 +56,33 @@ class Address:
 
 
 class Upstream:
-    """Asks one model; every call may come from any thread. `ready` is what was found last."""
+    """Asks one model; every call may come from any thread."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, failing: FailingSettings = _FAILING) -> None:
         """Open the connection, which nobody needs to answer yet; ConfigError if `ca_file` cannot be read."""
         self._address = address
         self._channel = _channel(address)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._model_ready = self._method("ModelReady", pb.ModelReadyRequest, pb.ModelReadyResponse)
-        self._stop = threading.Event()
-        self._watcher: threading.Thread | None = None
-        self.ready = False
-        self._reason: str | None = ""  # nothing was found yet
+        self.health = Dependency("upstream", failing.patience, upstream=address.target, model=address.model)
 
-    def infer(self, input_name: str, inputs: Floats, outputs: Sequence[str], *, timeout_s: float | None = None) -> list[Floats]:
-        """Return the named outputs for (n, ...) inputs, each float32, in this order.
+    def infer(
+        self,
+        image: tuple[str, Floats],
+        outputs: Sequence[str],
+        read: Callable[[pb.ModelInferResponse], T],
+        *,
+        timeout_s: float | None = None,
+        ticket: int | None = None,
+    ) -> T:
+        """Return what `read` makes of the response to a named input (n, ...) and to these wishes.
 
         The upstream gets the shorter of `timeout_s`, which is the caller's, and its own. DeadlineError if the caller's was too
-        short; else BackendError, NotLoadedError, QuotaExceededError or InvalidInputError.
+        short; else BackendError, NotLoadedError, QuotaExceededError or InvalidInputError. What `read` refuses is garbage. All is
+        told to `health`, under the caller's ticket; a probe has none, and judges for itself.
         """
         request = pb.ModelInferRequest(model_name=self._address.model, model_version=self._address.version)
-        encode_input(request, input_name, inputs)
+        encode_input(request, *image)
         for name in outputs:  # and nothing else that it may have
             request.outputs.add(name=name)
         own = self._address.timeout_s
@@ -83,42 +90,19 @@ class Upstream:
         try:
             response = self._infer(request, timeout=timeout_s if callers else own)
         except grpc.RpcError as error:
-            raise self._told(error, callers=callers) from None
+            raise self._told(error, ticket, callers=callers) from None
         try:
-            return decode_outputs(response, outputs)
-        except InvalidInputError as error:
-            log.error("upstream_garbage", upstream=self._address.target, reason=str(error)[:_MAX_LOGGED])
-            raise BackendError("the model's answer cannot be read") from None
+            found = read(response)
+        except (InvalidInputError, BackendError) as error:
+            reason = str(error)[:_MAX_LOGGED]
+            self.health.failed(Fault.GARBAGE, ticket, reason)
+            log.error("upstream_garbage", upstream=self._address.target, reason=reason)
+            raise BackendError(str(error) if isinstance(error, BackendError) else "the model's answer cannot be read") from None
+        if ticket is not None:
+            self.health.succeeded(ticket)
+        return found
 
-    def refresh(self, check: Callable[[], None]) -> None:
-        """Ask whether the model is ready, and keep the answer as `ready`; one that came back must pass `check`."""
-        reason = self._why_not()
-        try:
-            if reason is None and not self.ready:
-                check()
-        except KnockguardError as error:
-            self._settle(str(error))
-            raise
-        self._settle(reason)
-
-    def watch(self, check: Callable[[], None]) -> None:
-        """Refresh from now on, every second, in a thread."""
-        self._watcher = threading.Thread(target=self._watch, args=(check,), name="upstream", daemon=True)
-        self._watcher.start()
-
-    def close(self) -> None:
-        """Stop watching and hang up."""
-        self._stop.set()
-        if self._watcher is not None:
-            self._watcher.join()
-        self._channel.close()
-
-    def _watch(self, check: Callable[[], None]) -> None:
-        while not self._stop.wait(_PROBE_EVERY_S):
-            with suppress(KnockguardError):  # it is kept, and logged
-                self.refresh(check)
-
-    def _why_not(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return None if the model is ready, else what is the matter."""
         request = pb.ModelReadyRequest(name=self._address.model, version=self._address.version)
         try:
@@ -126,38 +110,34 @@ class Upstream:
         except grpc.RpcError as error:
             return f"{error.code().name}: {(error.details() or '')[:_MAX_LOGGED]}"
 
-    def _settle(self, reason: str | None) -> None:
-        """Keep what was found; say so once."""
-        self.ready = reason is None
-        if reason != self._reason:
-            told = {"upstream": self._address.target, "model": self._address.model}
-            if reason is None:
-                log.info("upstream_ready", **told)
-            else:
-                log.error("upstream_lost", **told, reason=reason)
-        self._reason = reason
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
 
     def _method(self, name: str, request: Any, response: Any) -> Any:
         return self._channel.unary_unary(
             f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
 
-    def _told(self, error: grpc.RpcError, *, callers: bool) -> KnockguardError:
+    def _told(self, error: grpc.RpcError, ticket: int | None, *, callers: bool) -> KnockguardError:
         code = error.code()
         if code is Code.DEADLINE_EXCEEDED and callers:
+            self.health.suspect()
             return DeadlineError("the deadline passed before the model answered; allow more time or ask less at once")
-        log.warning(
-            "upstream_failed", upstream=self._address.target, code=code.name, details=(error.details() or "")[:_MAX_LOGGED]
-        )
+        details = (error.details() or "")[:_MAX_LOGGED]
+        log.warning("upstream_failed", upstream=self._address.target, code=code.name, details=details)
         if code is Code.RESOURCE_EXHAUSTED:
             told = error_of(code, "", cast("Trailers", error.trailing_metadata() or ()))
             wait_s = min(max(told.retry_after_s, 0.0), _MAX_RETRY_S) if isinstance(told, QuotaExceededError) else 1.0
             return QuotaExceededError("the model has too much to do; try again shortly", retry_after_s=wait_s)
         if code is Code.INVALID_ARGUMENT:
+            self.health.suspect()
             return InvalidInputError("the model does not take this input")
+        is_late = code is Code.DEADLINE_EXCEEDED
+        self.health.failed(Fault.TIMEOUT if is_late else Fault.ERROR, ticket, f"{code.name}: {details}")
         if code in (Code.UNAVAILABLE, Code.NOT_FOUND, Code.CANCELLED):
             return NotLoadedError("the model is not there now; try again shortly")
-        if code is Code.DEADLINE_EXCEEDED:
+        if is_late:
             return BackendError(f"the model did not answer within {self._address.timeout_s:g} s")
         return BackendError("the model failed to answer")
 

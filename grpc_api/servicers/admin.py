@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import grpc
 
 from grpc_api.audit_log import AuditLog
+from grpc_api.dependency import Fault
 from grpc_api.hosting import Hosting, Release
 from grpc_api.loading import Mode
 from grpc_api.servicers.handlers import service_handler
@@ -52,6 +53,9 @@ class AdminServicer:
             flagged=self._ledger.flagged,
             audit_written_rows=self._audit.n_written if self._audit else 0,
             audit_dropped_rows=self._audit.n_dropped if self._audit else 0,
+            dependencies=(found for release in self._hosting.releases for found in _dependencies(release)),
+            drifts=(found for release in self._hosting.releases for found in _drifts(release)),
+            unguarded_rows=sum(release.pipeline.n_unguarded for release in self._hosting.releases),
         )
 
     async def ListBundles(self, _request: pb.ListBundlesRequest, _context: object) -> pb.ListBundlesResponse:
@@ -135,6 +139,36 @@ def _apply_to(word: str) -> ApplyTo:
         return ApplyTo(word)
     except ValueError:
         raise ConfigError(f"apply_to is {word[:32]!r}{nearest(word, [a.value for a in ApplyTo])}") from None
+
+
+def _dependencies(release: Release) -> Iterator[pb.Dependency]:
+    manifest = release.manifest
+    for found in release.pipeline.dependencies:
+        yield pb.Dependency(
+            name=found.name,
+            model=manifest.name,
+            version=manifest.version,
+            mode=found.mode.value,
+            state=found.state.value,
+            openings=found.openings,
+            faults={fault.value: found.faults[fault] for fault in Fault},
+        )
+
+
+def _drifts(release: Release) -> Iterator[pb.Drift]:
+    manifest = release.manifest
+    for detector, found in release.pipeline.live_scores.drifts().items():
+        yield pb.Drift(
+            model=manifest.name,
+            version=manifest.version,
+            detector=detector,
+            rows=found.n,
+            psi=found.psi,
+            psi_noise=found.noise,
+            gap=found.gap,
+            critical_gap=found.critical_gap,
+            moved=found.moved,
+        )
 
 
 def _bundle(release: Release) -> pb.Bundle:

@@ -24,57 +24,65 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16knockguard_admin.proto\x12\x13knockguard.admin.v1\"\x0f\n\rStatusRequest\"\xf8\x01\n\x0eStatusResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x12\n\nstarted_at\x18\x03 \x01(\x01\x12\x0f\n\x07process\x18\x04 \x01(\x05\x12\x0f\n\x07\x62undles\x18\x05 \x01(\r\x12\x0f\n\x07tenants\x18\x06 \x01(\r\x12\x0c\n\x04rows\x18\x07 \x01(\x04\x12\x0f\n\x07\x66lagged\x18\x08 \x01(\x04\x12\x1a\n\x12\x61udit_written_rows\x18\t \x01(\x04\x12\x1a\n\x12\x61udit_dropped_rows\x18\n \x01(\x04\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x17\n\x0fworker_restarts\x18\x0c \x01(\r\"\xc8\x01\n\x06\x42undle\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x11\n\tloaded_at\x18\x06 \x01(\x01\x12\x10\n\x08\x64\x65tector\x18\x07 \x01(\t\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x12\n\ntarget_fpr\x18\t \x01(\x01\x12\x0e\n\x06policy\x18\n \x01(\t\x12\x10\n\x08\x61pply_to\x18\x0b \x01(\t\"\x14\n\x12ListBundlesRequest\"C\n\x13ListBundlesResponse\x12,\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x1b.knockguard.admin.v1.Bundle\"\xb8\x01\n\x10SetPolicyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x43\n\x07options\x18\x03 \x03(\x0b\x32\x32.knockguard.admin.v1.SetPolicyRequest.OptionsEntry\x12\x10\n\x08\x61pply_to\x18\x04 \x01(\t\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"A\n\x11SetPolicyResponse\x12,\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x1b.knockguard.admin.v1.Bundle\"\x1e\n\rReloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x9b\x01\n\x0eReloadResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.knockguard.admin.v1.ReloadResponse.Outcome\x1aJ\n\x07Outcome\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"!\n\x0f\x45videnceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xe6\x02\n\x10\x45videnceResponse\x12\x39\n\x05items\x18\x01 \x03(\x0b\x32*.knockguard.admin.v1.EvidenceResponse.Item\x1a\x96\x02\n\x04Item\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x62undle\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x05 \x01(\t\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x17\n\ntarget_fpr\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04rows\x18\x08 \x01(\x04\x12\x0f\n\x07\x66lagged\x18\t \x01(\x04\x12\r\n\x05since\x18\n \x01(\x01\x12\x0c\n\x04last\x18\x0b \x01(\x01\x12\x13\n\x0brecent_rows\x18\x0c \x01(\r\x12\x16\n\x0erecent_flagged\x18\r \x01(\r\x12\x18\n\x10recent_quantiles\x18\x0e \x03(\x01\x42\r\n\x0b_target_fpr\"\x1e\n\x0cResetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\"\n\rResetResponse\x12\x11\n\tforgotten\x18\x01 \x01(\r\"\x1f\n\rLimitsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xdc\x02\n\x0eLimitsResponse\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32(.knockguard.admin.v1.LimitsResponse.Item\x12\r\n\x05store\x18\x02 \x01(\t\x12\x0e\n\x06shared\x18\x03 \x01(\x08\x12\x10\n\x08left_out\x18\x04 \x01(\r\x1a\xdf\x01\n\x04Item\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x17\n\nrows_per_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nburst_rows\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0b\x62ucket_rows\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nquota_rows\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x11\n\tused_rows\x18\x06 \x01(\x04\x12\x12\n\nwindow_end\x18\x07 \x01(\x01\x42\r\n\x0b_rows_per_sB\r\n\x0b_burst_rowsB\x0e\n\x0c_bucket_rowsB\r\n\x0b_quota_rows\"$\n\x12ResetLimitsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"(\n\x13ResetLimitsResponse\x12\x11\n\tforgotten\x18\x01 \x01(\x08\x32\xc9\x05\n\x05\x41\x64min\x12Q\n\x06Status\x12\".knockguard.admin.v1.StatusRequest\x1a#.knockguard.admin.v1.StatusResponse\x12`\n\x0bListBundles\x12\'.knockguard.admin.v1.ListBundlesRequest\x1a(.knockguard.admin.v1.ListBundlesResponse\x12Z\n\tSetPolicy\x12%.knockguard.admin.v1.SetPolicyRequest\x1a&.knockguard.admin.v1.SetPolicyResponse\x12Q\n\x06Reload\x12\".knockguard.admin.v1.ReloadRequest\x1a#.knockguard.admin.v1.ReloadResponse\x12W\n\x08\x45vidence\x12$.knockguard.admin.v1.EvidenceRequest\x1a%.knockguard.admin.v1.EvidenceResponse\x12N\n\x05Reset\x12!.knockguard.admin.v1.ResetRequest\x1a\".knockguard.admin.v1.ResetResponse\x12Q\n\x06Limits\x12\".knockguard.admin.v1.LimitsRequest\x1a#.knockguard.admin.v1.LimitsResponse\x12`\n\x0bResetLimits\x12\'.knockguard.admin.v1.ResetLimitsRequest\x1a(.knockguard.admin.v1.ResetLimitsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16knockguard_admin.proto\x12\x13knockguard.admin.v1\"\x0f\n\rStatusRequest\"\xf3\x02\n\x0eStatusResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x12\n\nstarted_at\x18\x03 \x01(\x01\x12\x0f\n\x07process\x18\x04 \x01(\x05\x12\x0f\n\x07\x62undles\x18\x05 \x01(\r\x12\x0f\n\x07tenants\x18\x06 \x01(\r\x12\x0c\n\x04rows\x18\x07 \x01(\x04\x12\x0f\n\x07\x66lagged\x18\x08 \x01(\x04\x12\x1a\n\x12\x61udit_written_rows\x18\t \x01(\x04\x12\x1a\n\x12\x61udit_dropped_rows\x18\n \x01(\x04\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x17\n\x0fworker_restarts\x18\x0c \x01(\r\x12\x35\n\x0c\x64\x65pendencies\x18\r \x03(\x0b\x32\x1f.knockguard.admin.v1.Dependency\x12*\n\x06\x64rifts\x18\x0e \x03(\x0b\x32\x1a.knockguard.admin.v1.Drift\x12\x16\n\x0eunguarded_rows\x18\x0f \x01(\x04\"\xd5\x01\n\nDependency\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x10\n\x08openings\x18\x06 \x01(\x04\x12;\n\x06\x66\x61ults\x18\x07 \x03(\x0b\x32+.knockguard.admin.v1.Dependency.FaultsEntry\x1a-\n\x0b\x46\x61ultsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x99\x01\n\x05\x44rift\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x03 \x01(\t\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x12\x0b\n\x03psi\x18\x05 \x01(\x01\x12\x11\n\tpsi_noise\x18\x06 \x01(\x01\x12\x0b\n\x03gap\x18\x07 \x01(\x01\x12\x14\n\x0c\x63ritical_gap\x18\x08 \x01(\x01\x12\r\n\x05moved\x18\t \x01(\x08\"\xc8\x01\n\x06\x42undle\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x11\n\tloaded_at\x18\x06 \x01(\x01\x12\x10\n\x08\x64\x65tector\x18\x07 \x01(\t\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x12\n\ntarget_fpr\x18\t \x01(\x01\x12\x0e\n\x06policy\x18\n \x01(\t\x12\x10\n\x08\x61pply_to\x18\x0b \x01(\t\"\x14\n\x12ListBundlesRequest\"C\n\x13ListBundlesResponse\x12,\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x1b.knockguard.admin.v1.Bundle\"\xb8\x01\n\x10SetPolicyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x43\n\x07options\x18\x03 \x03(\x0b\x32\x32.knockguard.admin.v1.SetPolicyRequest.OptionsEntry\x12\x10\n\x08\x61pply_to\x18\x04 \x01(\t\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"A\n\x11SetPolicyResponse\x12,\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x1b.knockguard.admin.v1.Bundle\"\x1e\n\rReloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x9b\x01\n\x0eReloadResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.knockguard.admin.v1.ReloadResponse.Outcome\x1aJ\n\x07Outcome\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"!\n\x0f\x45videnceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xe6\x02\n\x10\x45videnceResponse\x12\x39\n\x05items\x18\x01 \x03(\x0b\x32*.knockguard.admin.v1.EvidenceResponse.Item\x1a\x96\x02\n\x04Item\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x62undle\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x05 \x01(\t\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x17\n\ntarget_fpr\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04rows\x18\x08 \x01(\x04\x12\x0f\n\x07\x66lagged\x18\t \x01(\x04\x12\r\n\x05since\x18\n \x01(\x01\x12\x0c\n\x04last\x18\x0b \x01(\x01\x12\x13\n\x0brecent_rows\x18\x0c \x01(\r\x12\x16\n\x0erecent_flagged\x18\r \x01(\r\x12\x18\n\x10recent_quantiles\x18\x0e \x03(\x01\x42\r\n\x0b_target_fpr\"\x1e\n\x0cResetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\"\n\rResetResponse\x12\x11\n\tforgotten\x18\x01 \x01(\r\"\x1f\n\rLimitsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xdc\x02\n\x0eLimitsResponse\x12\x37\n\x05items\x18\x01 \x03(\x0b\x32(.knockguard.admin.v1.LimitsResponse.Item\x12\r\n\x05store\x18\x02 \x01(\t\x12\x0e\n\x06shared\x18\x03 \x01(\x08\x12\x10\n\x08left_out\x18\x04 \x01(\r\x1a\xdf\x01\n\x04Item\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x17\n\nrows_per_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nburst_rows\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0b\x62ucket_rows\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nquota_rows\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x11\n\tused_rows\x18\x06 \x01(\x04\x12\x12\n\nwindow_end\x18\x07 \x01(\x01\x42\r\n\x0b_rows_per_sB\r\n\x0b_burst_rowsB\x0e\n\x0c_bucket_rowsB\r\n\x0b_quota_rows\"$\n\x12ResetLimitsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"(\n\x13ResetLimitsResponse\x12\x11\n\tforgotten\x18\x01 \x01(\x08\x32\xc9\x05\n\x05\x41\x64min\x12Q\n\x06Status\x12\".knockguard.admin.v1.StatusRequest\x1a#.knockguard.admin.v1.StatusResponse\x12`\n\x0bListBundles\x12\'.knockguard.admin.v1.ListBundlesRequest\x1a(.knockguard.admin.v1.ListBundlesResponse\x12Z\n\tSetPolicy\x12%.knockguard.admin.v1.SetPolicyRequest\x1a&.knockguard.admin.v1.SetPolicyResponse\x12Q\n\x06Reload\x12\".knockguard.admin.v1.ReloadRequest\x1a#.knockguard.admin.v1.ReloadResponse\x12W\n\x08\x45vidence\x12$.knockguard.admin.v1.EvidenceRequest\x1a%.knockguard.admin.v1.EvidenceResponse\x12N\n\x05Reset\x12!.knockguard.admin.v1.ResetRequest\x1a\".knockguard.admin.v1.ResetResponse\x12Q\n\x06Limits\x12\".knockguard.admin.v1.LimitsRequest\x1a#.knockguard.admin.v1.LimitsResponse\x12`\n\x0bResetLimits\x12\'.knockguard.admin.v1.ResetLimitsRequest\x1a(.knockguard.admin.v1.ResetLimitsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'knockguard_admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DEPENDENCY_FAULTSENTRY']._loaded_options = None
+  _globals['_DEPENDENCY_FAULTSENTRY']._serialized_options = b'8\001'
   _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._loaded_options = None
   _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_STATUSREQUEST']._serialized_start=47
   _globals['_STATUSREQUEST']._serialized_end=62
   _globals['_STATUSRESPONSE']._serialized_start=65
-  _globals['_STATUSRESPONSE']._serialized_end=313
-  _globals['_BUNDLE']._serialized_start=316
-  _globals['_BUNDLE']._serialized_end=516
-  _globals['_LISTBUNDLESREQUEST']._serialized_start=518
-  _globals['_LISTBUNDLESREQUEST']._serialized_end=538
-  _globals['_LISTBUNDLESRESPONSE']._serialized_start=540
-  _globals['_LISTBUNDLESRESPONSE']._serialized_end=607
-  _globals['_SETPOLICYREQUEST']._serialized_start=610
-  _globals['_SETPOLICYREQUEST']._serialized_end=794
-  _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._serialized_start=748
-  _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._serialized_end=794
-  _globals['_SETPOLICYRESPONSE']._serialized_start=796
-  _globals['_SETPOLICYRESPONSE']._serialized_end=861
-  _globals['_RELOADREQUEST']._serialized_start=863
-  _globals['_RELOADREQUEST']._serialized_end=893
-  _globals['_RELOADRESPONSE']._serialized_start=896
-  _globals['_RELOADRESPONSE']._serialized_end=1051
-  _globals['_RELOADRESPONSE_OUTCOME']._serialized_start=977
-  _globals['_RELOADRESPONSE_OUTCOME']._serialized_end=1051
-  _globals['_EVIDENCEREQUEST']._serialized_start=1053
-  _globals['_EVIDENCEREQUEST']._serialized_end=1086
-  _globals['_EVIDENCERESPONSE']._serialized_start=1089
-  _globals['_EVIDENCERESPONSE']._serialized_end=1447
-  _globals['_EVIDENCERESPONSE_ITEM']._serialized_start=1169
-  _globals['_EVIDENCERESPONSE_ITEM']._serialized_end=1447
-  _globals['_RESETREQUEST']._serialized_start=1449
-  _globals['_RESETREQUEST']._serialized_end=1479
-  _globals['_RESETRESPONSE']._serialized_start=1481
-  _globals['_RESETRESPONSE']._serialized_end=1515
-  _globals['_LIMITSREQUEST']._serialized_start=1517
-  _globals['_LIMITSREQUEST']._serialized_end=1548
-  _globals['_LIMITSRESPONSE']._serialized_start=1551
-  _globals['_LIMITSRESPONSE']._serialized_end=1899
-  _globals['_LIMITSRESPONSE_ITEM']._serialized_start=1676
-  _globals['_LIMITSRESPONSE_ITEM']._serialized_end=1899
-  _globals['_RESETLIMITSREQUEST']._serialized_start=1901
-  _globals['_RESETLIMITSREQUEST']._serialized_end=1937
-  _globals['_RESETLIMITSRESPONSE']._serialized_start=1939
-  _globals['_RESETLIMITSRESPONSE']._serialized_end=1979
-  _globals['_ADMIN']._serialized_start=1982
-  _globals['_ADMIN']._serialized_end=2695
+  _globals['_STATUSRESPONSE']._serialized_end=436
+  _globals['_DEPENDENCY']._serialized_start=439
+  _globals['_DEPENDENCY']._serialized_end=652
+  _globals['_DEPENDENCY_FAULTSENTRY']._serialized_start=607
+  _globals['_DEPENDENCY_FAULTSENTRY']._serialized_end=652
+  _globals['_DRIFT']._serialized_start=655
+  _globals['_DRIFT']._serialized_end=808
+  _globals['_BUNDLE']._serialized_start=811
+  _globals['_BUNDLE']._serialized_end=1011
+  _globals['_LISTBUNDLESREQUEST']._serialized_start=1013
+  _globals['_LISTBUNDLESREQUEST']._serialized_end=1033
+  _globals['_LISTBUNDLESRESPONSE']._serialized_start=1035
+  _globals['_LISTBUNDLESRESPONSE']._serialized_end=1102
+  _globals['_SETPOLICYREQUEST']._serialized_start=1105
+  _globals['_SETPOLICYREQUEST']._serialized_end=1289
+  _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._serialized_start=1243
+  _globals['_SETPOLICYREQUEST_OPTIONSENTRY']._serialized_end=1289
+  _globals['_SETPOLICYRESPONSE']._serialized_start=1291
+  _globals['_SETPOLICYRESPONSE']._serialized_end=1356
+  _globals['_RELOADREQUEST']._serialized_start=1358
+  _globals['_RELOADREQUEST']._serialized_end=1388
+  _globals['_RELOADRESPONSE']._serialized_start=1391
+  _globals['_RELOADRESPONSE']._serialized_end=1546
+  _globals['_RELOADRESPONSE_OUTCOME']._serialized_start=1472
+  _globals['_RELOADRESPONSE_OUTCOME']._serialized_end=1546
+  _globals['_EVIDENCEREQUEST']._serialized_start=1548
+  _globals['_EVIDENCEREQUEST']._serialized_end=1581
+  _globals['_EVIDENCERESPONSE']._serialized_start=1584
+  _globals['_EVIDENCERESPONSE']._serialized_end=1942
+  _globals['_EVIDENCERESPONSE_ITEM']._serialized_start=1664
+  _globals['_EVIDENCERESPONSE_ITEM']._serialized_end=1942
+  _globals['_RESETREQUEST']._serialized_start=1944
+  _globals['_RESETREQUEST']._serialized_end=1974
+  _globals['_RESETRESPONSE']._serialized_start=1976
+  _globals['_RESETRESPONSE']._serialized_end=2010
+  _globals['_LIMITSREQUEST']._serialized_start=2012
+  _globals['_LIMITSREQUEST']._serialized_end=2043
+  _globals['_LIMITSRESPONSE']._serialized_start=2046
+  _globals['_LIMITSRESPONSE']._serialized_end=2394
+  _globals['_LIMITSRESPONSE_ITEM']._serialized_start=2171
+  _globals['_LIMITSRESPONSE_ITEM']._serialized_end=2394
+  _globals['_RESETLIMITSREQUEST']._serialized_start=2396
+  _globals['_RESETLIMITSREQUEST']._serialized_end=2432
+  _globals['_RESETLIMITSRESPONSE']._serialized_start=2434
+  _globals['_RESETLIMITSRESPONSE']._serialized_end=2474
+  _globals['_ADMIN']._serialized_start=2477
+  _globals['_ADMIN']._serialized_end=3190
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("release", "ready", "started_at", "process", "bundles", "tenants", "rows", "flagged", "audit_written_rows", "audit_dropped_rows", "workers", "worker_restarts")
+    __slots__ = ("release", "ready", "started_at", "process", "bundles", "tenants", "rows", "flagged", "audit_written_rows", "audit_dropped_rows", "workers", "worker_restarts", "dependencies", "drifts", "unguarded_rows")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,9 @@ class StatusResponse(_message.Message):
     AUDIT_DROPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     WORKER_RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    UNGUARDED_ROWS_FIELD_NUMBER: _ClassVar[int]
     release: str
     ready: bool
     started_at: float
@@ -36,7 +39,57 @@ class StatusResponse(_message.Message):
     audit_dropped_rows: int
     workers: int
     worker_restarts: int
-    def __init__(self, release: _Optional[str] = ..., ready: bool = ..., started_at: _Optional[float] = ..., process: _Optional[int] = ..., bundles: _Optional[int] = ..., tenants: _Optional[int] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., audit_written_rows: _Optional[int] = ..., audit_dropped_rows: _Optional[int] = ..., workers: _Optional[int] = ..., worker_restarts: _Optional[int] = ...) -> None: ...
+    dependencies: _containers.RepeatedCompositeFieldContainer[Dependency]
+    drifts: _containers.RepeatedCompositeFieldContainer[Drift]
+    unguarded_rows: int
+    def __init__(self, release: _Optional[str] = ..., ready: bool = ..., started_at: _Optional[float] = ..., process: _Optional[int] = ..., bundles: _Optional[int] = ..., tenants: _Optional[int] = ..., rows: _Optional[int] = ..., flagged: _Optional[int] = ..., audit_written_rows: _Optional[int] = ..., audit_dropped_rows: _Optional[int] = ..., workers: _Optional[int] = ..., worker_restarts: _Optional[int] = ..., dependencies: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., drifts: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ..., unguarded_rows: _Optional[int] = ...) -> None: ...
+
+class Dependency(_message.Message):
+    __slots__ = ("name", "model", "version", "mode", "state", "openings", "faults")
+    class FaultsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OPENINGS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    model: str
+    version: str
+    mode: str
+    state: str
+    openings: int
+    faults: _containers.ScalarMap[str, int]
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., mode: _Optional[str] = ..., state: _Optional[str] = ..., openings: _Optional[int] = ..., faults: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Drift(_message.Message):
+    __slots__ = ("model", "version", "detector", "rows", "psi", "psi_noise", "gap", "critical_gap", "moved")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    PSI_FIELD_NUMBER: _ClassVar[int]
+    PSI_NOISE_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_GAP_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    detector: str
+    rows: int
+    psi: float
+    psi_noise: float
+    gap: float
+    critical_gap: float
+    moved: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., detector: _Optional[str] = ..., rows: _Optional[int] = ..., psi: _Optional[float] = ..., psi_noise: _Optional[float] = ..., gap: _Optional[float] = ..., critical_gap: _Optional[float] = ..., moved: bool = ...) -> None: ...
 
 class Bundle(_message.Message):
     __slots__ = ("model", "version", "bundle", "source", "provider", "loaded_at", "detector", "threshold", "target_fpr", "policy", "apply_to")

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import grpc
 import numpy as np
 
+from grpc_api.breaker import State
 from grpc_api.hosting import Outcome
 from grpc_api.servicers.admin import SERVICE
 from grpc_api.servicers.handlers import service_handler
@@ -18,6 +19,8 @@ from guard.evidence.ledger import QUANTILES
 
 Item = pb.EvidenceResponse.Item
 _GRAVITY = (Outcome.UNCHANGED.value, Outcome.ACCEPTED.value, Outcome.REJECTED.value)  # the last is what an operator must hear
+
+_WORSE = (State.CLOSED.value, State.HALF_OPEN.value, State.OPEN.value)
 
 
 class CrewAdmin:
@@ -43,6 +46,9 @@ class CrewAdmin:
             flagged=sum(a.flagged for a in answers),
             audit_written_rows=sum(a.audit_written_rows for a in answers),
             audit_dropped_rows=sum(a.audit_dropped_rows for a in answers),
+            dependencies=worst_dependencies([a.dependencies for a in answers]),
+            drifts=farthest_drifts([a.drifts for a in answers]),
+            unguarded_rows=sum(a.unguarded_rows for a in answers),
             workers=len(answers),
             worker_restarts=self._crew.n_lost,
         )
@@ -100,6 +106,29 @@ def summed(answers: Sequence[pb.LimitsResponse]) -> pb.LimitsResponse:
                 setattr(item, name, getattr(item, name) + sum(getattr(other, name) for other in others))
         item.used_rows += sum(other.used_rows for other in others)
     return whole
+
+
+def worst_dependencies(answers: Sequence[Sequence[pb.Dependency]]) -> list[pb.Dependency]:
+    """Return each dependency once, in the worst state that some worker finds it in; faults and losses are sums."""
+    found: dict[tuple[str, str, str], pb.Dependency] = {}
+    for item in (item for answer in answers for item in answer):
+        whole = found.setdefault((item.name, item.model, item.version), pb.Dependency(state=State.CLOSED.value))
+        state = max(whole.state, item.state, key=_WORSE.index)
+        openings = whole.openings + item.openings
+        faults = {kind: whole.faults[kind] + n for kind, n in item.faults.items()}
+        whole.CopyFrom(item)
+        whole.state, whole.openings = state, openings
+        whole.faults.update(faults)
+    return list(found.values())
+
+
+def farthest_drifts(answers: Sequence[Sequence[pb.Drift]]) -> list[pb.Drift]:
+    """Return each detector's drift once, of the worker that finds it largest."""
+    found: dict[tuple[str, str, str], pb.Drift] = {}
+    for item in (item for answer in answers for item in answer):
+        key = item.model, item.version, item.detector
+        found[key] = max(found.get(key, item), item, key=lambda drift: drift.psi)
+    return list(found.values())
 
 
 def together(items: Sequence[pb.EvidenceResponse.Item]) -> pb.EvidenceResponse.Item:

@@ -21,6 +21,12 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "knockguard_quota_used_ratio": max,
     "knockguard_build_info": max,
     "knockguard_bundle_info": max,
+    "knockguard_breaker_state": max,  # each state that some worker's breaker is in
+    "knockguard_score_psi": max,
+    "knockguard_score_psi_noise": max,
+    "knockguard_score_gap": max,
+    "knockguard_score_gap_critical": max,
+    "knockguard_score_recent_rows": sum,
 }
 _CREATED = "_created"
 _OF_LIVE_BUNDLES = ("knockguard_score",)  # leaves with its bundle, and its edges are the bundle's

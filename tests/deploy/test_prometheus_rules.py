@@ -101,7 +101,8 @@ def test_links_between_the_operations_pages_lead_to_headings() -> None:
 
 
 def test_rules_and_pages_name_only_metrics_that_the_gateway_has() -> None:
-    source = (ROOT / "grpc_api/telemetry.py").read_text(encoding="utf-8")
+    files = [ROOT / "grpc_api/telemetry.py", *sorted((ROOT / "grpc_api").glob("*_metrics.py"))]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     known = set(re.findall(r'"(knockguard_\w+|grpc_server_\w+)"', source))
     recorded = {rule["record"] for rule in rules("recording.yml")}
     texts = [rule["expr"] for name in ("recording.yml", "alerts.yml") for rule in rules(name)]

@@ -1,4 +1,4 @@
-"""A gateway with two tenants, and a real Prometheus that scrapes it under the rules that are deployed."""
+"""A gateway with two tenants and an upstream, and a real Prometheus that scrapes it under the rules that are deployed."""
 
 import json
 import re
@@ -17,7 +17,8 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
-from tiny_bundle import write_tiny
+from plain_host import PlainHost, plain_host
+from tiny_bundle import tiny_model, write_tiny
 
 from knockguard.gateway_process import gateway
 
@@ -86,7 +87,10 @@ def watching(folder: Path, prometheus: Path) -> Iterator[Watched]:
     bundle, keys = write_tiny(folder / "bundle"), folder / "keys"
     keys.write_text("".join(f"{tenant}:{sha256(key.encode()).hexdigest()}\n" for tenant, key in KEYS.items()))
     arguments = ["--policy", "label-only", "--api-keys", str(keys), "--audit-log", str(folder / "audit")]
-    with gateway(bundle, log=folder / "gateway.log", arguments=arguments) as served:
+    with (
+        plain_host(PlainHost(tiny_model())) as upstream,
+        gateway(bundle, log=folder / "gateway.log", arguments=[*arguments, "--upstream", upstream]) as served,
+    ):
         with socket.create_server(("127.0.0.1", 0)) as free:
             web = f"127.0.0.1:{free.getsockname()[1]}"
         config = deployed(folder, served.metrics_url.removeprefix("http://").removesuffix("/metrics"))

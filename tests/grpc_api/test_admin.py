@@ -125,6 +125,11 @@ def test_status_says_what_was_decided_and_logged(served: Any, admin: AdminClient
     assert (after.rows - before.rows, after.flagged - before.flagged) == (4, 4)
     assert after.process == served.process.pid
     assert after.audit_dropped_rows == 0
+    assert list(after.dependencies) == []  # the model computes here
+    (drift,) = after.drifts
+    assert (drift.model, drift.version, drift.detector) == ("tiny", "3", "linear")
+    assert drift.rows == after.rows
+    assert drift.psi > 0.25  # levels of .09 and .81 alone
 
 
 def test_reload_says_what_became_of_each_bundle(served: Any, admin: AdminClient, folder: Path) -> None:

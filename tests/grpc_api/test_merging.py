@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from grpc_api.stubs import knockguard_admin_pb2 as pb
 from grpc_api.telemetry import Metrics
-from grpc_api.workers.admin import gravest, together
+from grpc_api.workers.admin import farthest_drifts, gravest, together, worst_dependencies
 from grpc_api.workers.merging import GAUGES, Families, counted, merge, metrics_of, read
 from guard.evidence.ledger import QUANTILES
 
@@ -116,3 +116,23 @@ def test_outcome_that_must_be_heard_of_is_told(outcomes: tuple[str, ...], gravel
     answers = [pb.ReloadResponse(outcomes=[pb.ReloadResponse.Outcome(model="m", outcome=o)]) for o in outcomes]
     for order in (answers, answers[::-1]):
         assert [o.outcome for o in gravest(order).outcomes] == [gravely]
+
+
+def test_dependency_of_workers_is_in_the_worst_state_that_one_finds_it_in() -> None:
+    def seen(state: str, openings: int, **faults: int) -> list[pb.Dependency]:
+        return [pb.Dependency(name="upstream", model="tiny", version="3", state=state, openings=openings, faults=faults)]
+
+    for answers in ([seen("closed", 1, error=2), seen("open", 2, error=1, timeout=4)], [seen("open", 3, error=3, timeout=4)]):
+        (whole,) = worst_dependencies(answers)
+        assert (whole.name, whole.state, whole.openings) == ("upstream", "open", 3)
+        assert dict(whole.faults) == {"error": 3, "timeout": 4}
+    assert worst_dependencies([seen("half-open", 0), seen("closed", 0)])[0].state == "half-open"
+    assert worst_dependencies([[], []]) == []
+
+
+def test_drift_of_workers_is_the_largest_of_each_detector() -> None:
+    def seen(**psi: float) -> list[pb.Drift]:
+        return [pb.Drift(model="tiny", version="3", detector=name, psi=value) for name, value in psi.items()]
+
+    found = farthest_drifts([seen(linear=0.1, energy=0.5), seen(linear=0.3, energy=0.2), []])
+    assert {drift.detector: drift.psi for drift in found} == {"linear": 0.3, "energy": 0.5}

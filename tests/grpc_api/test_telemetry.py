@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from grpc_api.telemetry import Metrics, ModelMetrics, Timing
 from guard.bundle import Manifest, load_bundle
 from guard.guard import Guard
+from guard.live_scores import LiveScores
 from guard.policies.label_only import LabelOnly
 from guard.types import ApplyTo
 
@@ -85,3 +86,37 @@ def test_no_metric_names_a_label_twice() -> None:
     names = {m._name: m._labelnames for m in metrics.values() if hasattr(m, "_labelnames")}
     assert names
     assert {name for name, labels in names.items() if len(set(labels)) < len(labels)} == set()
+
+
+def test_unguarded_rows_are_counted_and_no_score_of_theirs_is(manifest: Manifest) -> None:
+    registry, guard, metrics = bound(manifest)
+    labels = {"model": "tiny", "version": "3"}
+    assert registry.get_sample_value("knockguard_unguarded_rows_total", labels) == 0
+    assert registry.get_sample_value("knockguard_unscored_rows_total", labels) == 0
+    decision = guard.decide(np.full((4, 3), 1 / 3, np.float32), None)
+    metrics.answered(decision, Timing(0.0, 0.0, 0.0, 0.0, 0.0), tenant="anonymous")
+    assert registry.get_sample_value("knockguard_unguarded_rows_total", labels) == 4
+    assert registry.get_sample_value("knockguard_unscored_rows_total", labels) == 0
+    assert registry.get_sample_value("knockguard_score_count", {**labels, "detector": "linear"}) == 0
+
+
+def test_drift_of_every_detector_is_told_until_its_bundle_goes(manifest: Manifest) -> None:
+    second = manifest.detectors[0].model_copy(update={"name": "energy"})
+    manifest = manifest.model_copy(update={"detectors": (*manifest.detectors, second)})
+    registry, _, metrics = bound(manifest)
+    live = LiveScores(manifest)
+    metrics.watch(lambda: True, (), live)
+
+    def told(name: str, detector: str) -> float | None:
+        return registry.get_sample_value(f"knockguard_score_{name}", {"model": "tiny", "version": "3", "detector": detector})
+
+    assert told("psi", "linear") is None  # of no score nothing can be said
+    even = np.linspace(0, 1, 1000, dtype=np.float32)
+    live.add(np.stack([even, even + 1], axis=1))
+    for name, expected in live.drifts().items():
+        values = tuple(told(word, name) for word in ("recent_rows", "psi", "psi_noise", "gap", "gap_critical"))
+        assert values == (1000, expected.psi, expected.noise, expected.gap, expected.critical_gap)
+    assert (told("psi", "linear") or 0) < 0.01
+    assert (told("psi", "energy") or 0) > 1
+    metrics.forget()
+    assert told("psi", "linear") is None

@@ -117,3 +117,19 @@ def test_guard_as_the_bundle_says_or_as_is_said_instead(manifest: Manifest) -> N
     other = Guard.of(manifest, policy="top-k", options={"k": 1}, apply_to=ApplyTo.ALL)
     assert (other.policy.name, other.apply_to) == ("top-k", ApplyTo.ALL)
     np.testing.assert_allclose(other.decide(PROBABILITIES, SCORES).answers[0], [0.7, 0.15, 0.15], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+@pytest.mark.parametrize("apply_to", [ApplyTo.FLAGGED, ApplyTo.ALL])
+def test_without_scores_nothing_is_flagged_and_what_stands_on_all_rows_stands(
+    manifest: Manifest, name: str, apply_to: ApplyTo
+) -> None:
+    made = guard(manifest, name, apply_to)
+    keys = made.keys(INPUTS)
+    unguarded = made.decide(PROBABILITIES, None, keys)
+    honest = made.decide(PROBABILITIES, np.full((3, 2), -1e6, np.float32), keys)  # as if no row were suspected in the least
+    np.testing.assert_array_equal(unguarded.answers, honest.answers)
+    assert (unguarded.actions, unguarded.policies) == (honest.actions, honest.policies)
+    assert not unguarded.flagged.any()
+    assert np.isnan(unguarded.score).all()
+    assert (unguarded.guarded, honest.guarded) == (False, True)
