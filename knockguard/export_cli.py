@@ -19,6 +19,9 @@ def export(
         bool,
         typer.Option("--expose-scores", help="Let the server give the scores too, to a gateway that reads and strips them."),
     ] = False,
+    guarded: Annotated[
+        bool, typer.Option("--guarded", help="Put the guard into MLServer's own model class; it needs no gateway then.")
+    ] = False,
     max_batch_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows that Triton puts into one inference, at most; 32 by default.")
     ] = None,
@@ -28,8 +31,8 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a bundle as a model of Triton's, MLServer's or KServe's repository, to stand behind a gateway."""
+    """Write a bundle as a model of Triton's, MLServer's or KServe's repository."""
     from knockguard.exporting import ExportOptions, export_bundle
 
-    options = ExportOptions(bundle, server, out, expose_scores, max_batch_rows, storage_uri, force)
+    options = ExportOptions(bundle, server, out, expose_scores, guarded, max_batch_rows, storage_uri, force)
     export_bundle(options, as_json=json)

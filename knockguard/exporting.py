@@ -1,4 +1,4 @@
-"""`knockguard export`: a bundle as a model of another server's repository, to stand behind a gateway."""
+"""`knockguard export`: a bundle as a model of another server's repository, to stand behind a gateway or with the guard inside."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from exporters.kserve import REPOSITORY, SERVICE, write_kserve
-from exporters.mlserver import write_mlserver
+from exporters.mlserver import write_guarded_mlserver, write_mlserver
 from exporters.repository import WARNING
 from exporters.triton import write_triton
 from guard.bundle import Bundle, load_bundle
@@ -31,6 +31,7 @@ class ExportOptions:
     server: str
     out: Path
     expose_scores: bool
+    guarded: bool
     max_batch_rows: int | None
     storage_uri: str | None
     force: bool
@@ -47,11 +48,13 @@ def export_bundle(options: ExportOptions, *, as_json: bool) -> None:
     folder = _write(server, bundle, options)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
-        told = {"server": server.value, "folder": str(folder), "files": files, "scores": options.expose_scores}
+        told: dict[str, object] = {"server": server.value, "folder": str(folder), "files": files}
+        told |= {"scores": options.expose_scores, "guarded": options.guarded}
         out.print_json(json.dumps(told))
     else:
         out.print("\n".join(str(folder / name) for name in files), soft_wrap=True, highlight=False, markup=False)
-    warn(WARNING)
+    if not options.guarded:
+        warn(WARNING)
     if options.expose_scores:
         warn("its answers hold the detectors' scores: whoever reads them knows what is flagged, and a thief avoids it")
     for step in _next_steps(server, folder, options):
@@ -70,6 +73,10 @@ def _server(options: ExportOptions) -> Server:
         )
     if server is not Server.KSERVE and options.storage_uri is not None:
         raise ConfigError(f"--storage-uri is for KServe, and this is for {server.value}; leave it out")
+    if options.guarded and (server is not Server.MLSERVER or options.expose_scores):
+        raise ConfigError(
+            "--guarded is for MLServer, whose model class keeps the scores; give --for mlserver, no --expose-scores"
+        )
     if server is Server.MLSERVER and options.max_batch_rows is not None:
         raise ConfigError("--max-batch-rows is not for MLServer: there one bad request fails its batch, so the gateway batches")
     return server
@@ -77,6 +84,8 @@ def _server(options: ExportOptions) -> Server:
 
 def _write(server: Server, bundle: Bundle, options: ExportOptions) -> Path:
     exposed, force = options.expose_scores, options.force
+    if options.guarded:
+        return write_guarded_mlserver(options.out, bundle, force=force)
     if server is Server.MLSERVER:
         return write_mlserver(options.out, bundle, expose_scores=exposed, force=force)
     rows = {} if options.max_batch_rows is None else {"max_batch_rows": options.max_batch_rows}
@@ -87,6 +96,8 @@ def _write(server: Server, bundle: Bundle, options: ExportOptions) -> Path:
 
 
 def _next_steps(server: Server, folder: Path, options: ExportOptions) -> tuple[str, ...]:
+    if options.guarded:
+        return (f"next: mlserver start {options.out}, with knockguard installed beside it",)
     scores = "" if options.expose_scores else " --scores-from bundle"
     gateway = f"knockguard serve {options.bundle} --upstream"
     if server is Server.TRITON:

@@ -24,6 +24,7 @@ HEAVY = {"torch", "torchvision", "sklearn", "scipy", "onnx", "onnxscript", "pand
 # Rooms and files that a gateway machine never imports, though they stand in a serving room.
 NOT_SERVING = (
     "grpc_api/otel.py",
+    "grpc_api/inside/mlserver_runtime.py",
     "guard/fitting/",
     "guard/detectors/linear",
     "guard/detectors/two_sided",

@@ -13,6 +13,7 @@ from peers import MLSERVER, mlserver_settings, python_of, running
 from tiny_bundle import rows_of, write_tiny
 from tritonclient.grpc import model_config_pb2
 
+from guard.bundle import load_bundle
 from knockguard.gateway_process import gateway
 
 URI = ("--storage-uri", "pvc://models/tiny")
@@ -55,6 +56,18 @@ def test_options_reach_the_files(bundle: Path, tmp_path: Path, knockguard: InPro
     assert service["spec"]["predictor"]["model"]["storageUri"] == URI[1]
 
 
+def test_guarded_model_is_the_whole_bundle_and_needs_no_gateway(bundle: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    done = knockguard("export", bundle, "--for", "mlserver", "--guarded", "-o", tmp_path / "models")
+    assert done.code == 0
+    folder = tmp_path / "models/tiny"
+    assert load_bundle(folder / "bundle") == load_bundle(bundle)
+    settings = json.loads((folder / "model-settings.json").read_text(encoding="utf-8"))
+    assert settings["implementation"] == "grpc_api.inside.mlserver_runtime.GuardedRuntime"
+    assert [output["name"] for output in settings["outputs"]] == ["probabilities"]
+    assert "mlserver start" in done.words
+    assert "No guard stands" not in done.words + (folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -62,6 +75,8 @@ def test_options_reach_the_files(bundle: Path, tmp_path: Path, knockguard: InPro
         (("--for", "kserve"), (2, "say where: --storage-uri")),
         (("--for", "kserve", "--storage-uri", "/models"), (3, "SCHEME://PATH")),
         (("--for", "triton", *URI), (2, "--storage-uri is for KServe")),
+        (("--for", "triton", "--guarded"), (2, "--guarded is for MLServer")),
+        (("--for", "mlserver", "--guarded", "--expose-scores"), (2, "no --expose-scores")),
         (("--for", "mlserver", "--max-batch-rows", "8"), (2, "not for MLServer")),
         (("--for", "triton", "--max-batch-rows", "0"), (2, "max-batch-rows")),
     ],
