@@ -3,8 +3,7 @@
 import io
 import subprocess
 import sys
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 from grpc_api.backends.answer import Answer
 from grpc_api.backends.embedded import Embedded
 from grpc_api.backends.scorer import Scorer
-from grpc_api.inside import AioGuardInterceptor, GuardedModel, GuardInterceptor, guard_every_server
+from grpc_api.inside import AioGuardInterceptor, GuardedModel, GuardInterceptor
 from guard.bundle import Bundle
 from guard.errors import ConfigError
 from guard.guard import Guard
@@ -260,31 +259,6 @@ def test_decisions_are_heard_with_who_asked(serve: Serve) -> None:
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="one name: tiny, tiny"):
         GuardInterceptor([guarded(), guarded()])
-
-
-@pytest.fixture
-def every_server() -> Iterator[None]:
-    undo = guard_every_server([guarded()])
-    yield
-    undo()
-
-
-@pytest.mark.usefixtures("every_server")
-@pytest.mark.parametrize("serve", [plain_host, lambda host: aio_host(AioPlainHost(host))], ids=["threads", "coroutines"])
-def test_host_that_lets_nobody_in_is_guarded_by_replacing_what_makes_servers(serve: Serve) -> None:
-    with serve(PlainHost(tiny_model())) as address:
-        np.testing.assert_array_equal(ask(address)[2], [1, 0, 0])
-
-
-@pytest.mark.parametrize("line", ["from grpc import server as make", "from grpc.aio import server"])
-def test_guard_that_comes_too_late_for_a_module_says_which(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    early = types.ModuleType("early_host")
-    exec(line, vars(early))
-    monkeypatch.setitem(sys.modules, "early_host", early)
-    before = grpc.server, grpc.aio.server
-    with pytest.raises(ConfigError, match="early_host imported grpc's function"):
-        guard_every_server([guarded()])
-    assert (grpc.server, grpc.aio.server) == before
 
 
 def test_guard_inside_loads_neither_the_gateway_nor_a_runtime() -> None:
