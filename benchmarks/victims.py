@@ -41,11 +41,16 @@ def plain_and_fused(path: Path) -> tuple[bytes, bytes]:
     channels = {name: int(taps.shapes[tensor][1] or 0) for name, tensor in taps.stages.items()}
     heads = {"linear": _linear_head(channels), "energy": Energy().fit(nothing), "msp": Msp().fit(nothing)}
     fused = fuse(victim, taps, heads)
+    return without_heads(fused), graph_bytes(fused)
+
+
+def without_heads(fused: onnx.ModelProto) -> bytes:
+    """Return the graph that answers its first output, the probabilities, and computes nothing else."""
     plain = onnx.ModelProto()
     plain.CopyFrom(fused)
     del plain.graph.output[1:]
     prune(plain.graph)  # ONNX Runtime would compute what nobody reads
-    return graph_bytes(plain), graph_bytes(fused)
+    return graph_bytes(plain)
 
 
 def bundles(name: str, side: int, folder: Path) -> tuple[Path, Path]:

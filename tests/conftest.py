@@ -12,12 +12,20 @@ import pytest
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # no test module has loaded OpenMP yet; see knockguard.cli.main
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: threads of each would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script: children would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STRICT = "KNOCKGUARD_CI_STRICT"
 DATA = "KNOCKGUARD_DATA"
 _STRICT_MARKERS = ("data", "server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put whole commands first: their files take longest, and one started last would be waited for alone."""
+    items.sort(key=lambda item: item.path.parent.name != "knockguard")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -106,6 +106,7 @@ class InProcess:
 
     def __call__(self, *arguments: object) -> Done:
         self._monkeypatch.setattr(sys, "argv", ["knockguard", *map(str, arguments)])
+        self._monkeypatch.setenv("COLUMNS", "400")  # a long path would be cut in the middle of a word
         self._capsys.readouterr()
         before = signal.getsignal(signal.SIGTERM)
         try:
