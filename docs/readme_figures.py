@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaluation.report_plots import recovery_plot
 from evaluation.report_table import COLUMNS, policy_rows
-from evaluation.report_text import cautions, flagged_in, flagged_out, headline, spread
+from evaluation.report_text import cautions, certainty, flagged_in, flagged_out, headline, spread
 from evaluation.results import Results, read_results
 from guard.errors import InvalidInputError
 
@@ -30,7 +30,8 @@ def block(results: Results) -> str:
         f"Victim {results.victim.accuracy:.3f} balanced accuracy, chance {results.victim.chance:.3f}. "
         f"The {detector.name} detector flags {flagged_out(detector)} of unseen out images, {flagged_in(detector)} of in images; "
         f"statistics that know nothing of content flag {flagged_out(baseline)} and {flagged_in(baseline)}.{copies} "
-        f"Made by `{results.command}`, knockguard {results.versions.get('knockguard', 'of unknown version')}."
+        f"{certainty(results)} Made by `{results.command}`, "
+        f"knockguard {results.versions.get('knockguard', 'of unknown version')}."
     )
     doubts = "".join(f"\n- {caution}" for caution in cautions(results)) + "\n"
     return f"**{headline(results)}**\n\n![Recovery by policy]({IMAGE})\n\n{table}\n\n{note}\n{doubts}"

@@ -7,12 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.errors import InvalidInputError
-from guard.types import Floats, Ints
+from guard.types import Bools, Floats, Ints
 
 
 def accuracy(logits: Floats, labels: Ints) -> float:
     """Return the share of (n, k) rows whose largest entry is at the label; probabilities do as well as logits."""
-    return float((_top(logits, labels) == labels).mean())
+    return float(hits(logits, labels).mean())
+
+
+def hits(logits: Floats, labels: Ints) -> Bools:
+    """Return (n,) whether each row's largest entry is at its label."""
+    return np.asarray(_top(logits, labels) == labels)
 
 
 def balanced_accuracy(logits: Floats, labels: Ints) -> float:
@@ -22,8 +27,8 @@ def balanced_accuracy(logits: Floats, labels: Ints) -> float:
 
 def recalls(logits: Floats, labels: Ints) -> dict[int, float]:
     """Return class -> share of its rows that got it as top label, for the classes that occur."""
-    hits = _top(logits, labels) == labels
-    return {int(c): float(hits[labels == c].mean()) for c in np.unique(labels)}
+    right = hits(logits, labels)
+    return {int(c): float(right[labels == c].mean()) for c in np.unique(labels)}
 
 
 def fidelity(surrogate: Floats, victim: Floats) -> float:

@@ -12,7 +12,7 @@ from evaluation.page import caution, document, items, note, plot, section, strip
 from evaluation.report_paper import beside, differences
 from evaluation.report_plots import budget_plot, recovery_plot, score_plot
 from evaluation.report_table import COLUMNS, DETECTOR_COLUMNS, detector_rows, policy_rows
-from evaluation.report_text import cautions, count, findings, headline, ratio, share_of
+from evaluation.report_text import cautions, certainty, count, findings, headline, ratio, share_of
 from evaluation.report_tradeoffs import frontier_plot, roc_plot
 from evaluation.results import UNDEFENDED, DetectorResult, Results
 from guard.whole import write_whole
@@ -89,7 +89,8 @@ def _policies(results: Results) -> str:
     text = (
         f"Victim {results.victim.accuracy:.3f} balanced accuracy on {count(results.victim.n_test)} test images, "
         f"chance {results.victim.chance:.3f}. Every accuracy is balanced: the mean over classes. Net recovery takes chance from "
-        "both; fidelity is agreement with the undefended victim. Each policy met a client of its own."
+        "both; fidelity is agreement with the undefended victim. Each policy met a client of its own. "
+        f"{certainty(results)}"
     )
     return table(COLUMNS, policy_rows(results), harm=highlight) + note(text)
 

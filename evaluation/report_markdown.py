@@ -7,7 +7,7 @@ from pathlib import Path
 from evaluation.report import LIMITS
 from evaluation.report_paper import beside, differences
 from evaluation.report_table import COLUMNS, DETECTOR_COLUMNS, detector_rows, policy_rows
-from evaluation.report_text import cautions, count, findings, headline
+from evaluation.report_text import cautions, certainty, count, findings, headline
 from evaluation.report_tradeoffs import frontier
 from evaluation.results import Results
 from guard.whole import write_whole
@@ -31,7 +31,7 @@ def markdown(results: Results) -> str:
         section("Recovery by policy", table(COLUMNS, policy_rows(results))),
         text(
             f"Victim {victim.accuracy:.3f} balanced accuracy on {count(victim.n_test)} test images, chance {victim.chance:.3f}. "
-            "Every accuracy is balanced; net recovery takes chance from both."
+            f"Every accuracy is balanced; net recovery takes chance from both. {certainty(results)}"
         ),
         text(f"No other policy beats these on both sides, harm and customers' accuracy: {', '.join(best)}.") if best else "",
         section("What it means", items(findings(results))),

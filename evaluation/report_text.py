@@ -50,6 +50,23 @@ def spread(policy: PolicyResult) -> str:
     return f"{ratio(min(copies))} to {ratio(max(copies))} ({len(copies)} copies)" if len(copies) > 1 else ""
 
 
+def certainty(results: Results) -> str:
+    """Return, in a sentence, the intervals that the test images allow; nothing where a run has none."""
+    victim = results.victim
+    if victim.interval is None:
+        return ""
+    where = f"{count(victim.n_test)} test images" + (f" in {count(victim.groups)} groups" if victim.groups else "")
+    parts = [f"victim {victim.interval[0]:.3f} to {victim.interval[1]:.3f}"]
+    for p in results.policies:
+        told = []
+        if p.recovery_interval:
+            told.append(f"recovery {ratio(p.recovery_interval[0])} to {ratio(p.recovery_interval[1])}")
+        if p.benign_interval:
+            told.append(f"customers' accuracy {p.benign_interval[0]:.3f} to {p.benign_interval[1]:.3f}")
+        parts += [f"behind {p.policy} {', '.join(told)}"] if told else []
+    return f"95 % intervals, over {where}: {'; '.join(parts)}."
+
+
 def chance_recovery(results: Results) -> float:
     """Return the recovery of a copy that learned nothing: chance over the victim's accuracy."""
     return results.victim.chance / results.victim.accuracy if results.victim.accuracy else 0.0

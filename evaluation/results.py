@@ -20,7 +20,7 @@ UNDEFENDED = "observe"  # the policy that changes no answer
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
-Interval = tuple[Share, Share]  # Wilson, 95 %
+Interval = tuple[Share, Share]  # 95 %: Wilson's for rates, the bootstrap's for balanced accuracies
 
 
 class _Frozen(BaseModel):
@@ -28,7 +28,10 @@ class _Frozen(BaseModel):
 
 
 class VictimResult(_Frozen):
-    """The served model on its own test images: unguarded, or `through_guard`, as a client of an endpoint meets it."""
+    """The served model on its own test images: unguarded, or `through_guard`, as a client of an endpoint meets it.
+
+    Where test images were cut from the same pictures, `groups` says how many there were, and every interval is of so many.
+    """
 
     accuracy: Share
     chance: Share
@@ -36,6 +39,8 @@ class VictimResult(_Frozen):
     architecture: str
     labels: tuple[str, ...] = ()
     through_guard: bool = False
+    interval: Interval | None = None
+    groups: Count | None = None
 
 
 class DetectorResult(_Frozen):
@@ -86,7 +91,8 @@ class PolicyResult(_Frozen):
     budget, every figure is their mean, and `curve_copies` holds the recovery of each, point by point. Fidelity is the
     agreement of top labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign
     clients: `flagged` and `benign_accuracy` are None then, and so is `fidelity` without the victim's own model.
-    `net_recovery` is None when the victim, as it was measured, is not above chance.
+    `net_recovery` is None when the victim, as it was measured, is not above chance. The intervals are those of the test images,
+    for these copies: another training may differ by more.
     """
 
     policy: str
@@ -96,7 +102,9 @@ class PolicyResult(_Frozen):
     net_recovery: Number | None = None
     fidelity: Share | None = None
     flagged: Count | None = None
+    recovery_interval: tuple[Number, Number] | None = None
     benign_accuracy: Share | None = None
+    benign_interval: Interval | None = None
     benign_flagged: Count = 0
     benign_n: Count = 0
     budget_curve: tuple[tuple[Count, Number], ...] = ()

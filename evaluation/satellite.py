@@ -10,6 +10,7 @@ has to mean so many cases, share no pixel, and are all there are, in the mixture
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +103,9 @@ def _read_map() -> _Map:
     zones = zone_of[raster[np.ix_(rows, columns)]]
     counts = np.zeros((len(ZONES) + 1, height + 1, width + 1), np.int32)
     for zone, table in enumerate(counts):
-        table[1:, 1:] = (zones == zone).cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
+        np.cumsum(zones == zone, axis=1, dtype=np.int32, out=table[1:, 1:])
+        for above, below in pairwise(table):  # several times faster than numpy's own sum along columns
+            np.add(above, below, out=below)
     return _Map(blue_marble, counts)
 
 

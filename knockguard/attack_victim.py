@@ -7,14 +7,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from evaluation.metrics import balanced_accuracy
+from evaluation.bootstrap import accuracy_interval
+from evaluation.metrics import balanced_accuracy, hits
 from evaluation.results import VictimResult
 from evaluation.target import Target
 from exporters.runtime import run
 from guard.bundle import load_bundle
 from guard.errors import ConfigError, InvalidInputError
 from guard.preprocess import image_size, to_inputs
-from guard.types import Floats, Ints, Pixels
+from guard.types import Bools, Floats, Ints, Pixels
 from guard.whole import write_whole
 
 _SAME = 0.05  # an answer that moves by more was given by another model or policy, not by another batch
@@ -35,8 +36,13 @@ class MeasuredVictim:
         return 1 / float(self.through_guard.shape[1])
 
     @property
+    def hits(self) -> Bools:
+        """Whether each test image gets its label, unguarded where that is known; a refused row is a wrong one."""
+        return hits(self._served() if self.unguarded is None else self.unguarded, self.labels)
+
+    @property
     def accuracy(self) -> float:
-        """Balanced accuracy, unguarded where that is known; a refused row is a wrong one."""
+        """Balanced accuracy of `hits`."""
         return balanced_accuracy(self._served() if self.unguarded is None else self.unguarded, self.labels)
 
     @property
@@ -58,6 +64,7 @@ class MeasuredVictim:
         guarded = self.unguarded is None
         return VictimResult(
             accuracy=self.accuracy,
+            interval=accuracy_interval(self.hits, self.labels, seed=0),
             chance=self.chance,
             n_test=len(self.labels),
             architecture="as served, through its guard" if guarded else "the bundle's model, without its guard",
@@ -67,6 +74,10 @@ class MeasuredVictim:
     def benign_accuracy(self) -> float:
         """Return the balanced accuracy of what a customer gets."""
         return balanced_accuracy(self._served(), self.labels)
+
+    def benign_interval(self) -> tuple[float, float]:
+        """Return its interval."""
+        return accuracy_interval(hits(self._served(), self.labels), self.labels, seed=0)
 
     def _served(self) -> Floats:
         """Return the answers with a class that no image has, and that refused rows are put into."""

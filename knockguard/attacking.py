@@ -14,8 +14,9 @@ from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
 from evaluation.authorisation import check_authorised
+from evaluation.bootstrap import recovery_interval
 from evaluation.ledger import discard
-from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
+from evaluation.metrics import balanced_accuracy, fidelity, hits, net_recovery, recovery
 from evaluation.models import architecture
 from evaluation.replay import Budget, Campaign, replay
 from evaluation.report_table import results_table
@@ -196,9 +197,11 @@ def _results(
                 policy="as served",
                 surrogate_accuracy=copied,
                 recovery=recovery(copied, accuracy),
+                recovery_interval=recovery_interval(hits(copy, victim.labels), victim.hits, victim.labels, seed=options.seed),
                 net_recovery=net_recovery(copied, accuracy, chance=victim.chance) if accuracy > victim.chance else None,
                 fidelity=None if victim.unguarded is None else fidelity(copy, victim.unguarded),
                 benign_accuracy=None if victim.unguarded is None else victim.benign_accuracy(),
+                benign_interval=None if victim.unguarded is None else victim.benign_interval(),
                 queries=len(stolen),
                 attack=options.attack,
                 adversary=options.adversary,

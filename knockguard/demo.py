@@ -15,8 +15,9 @@ from shutil import rmtree
 import numpy as np
 
 from evaluation.artefacts import ARTEFACTS, Artefacts, Example, write_artefacts
+from evaluation.bootstrap import accuracy_interval
 from evaluation.lowlevel import fit_low_level
-from evaluation.metrics import auroc, balanced_accuracy
+from evaluation.metrics import auroc, balanced_accuracy, hits
 from evaluation.report import write_report
 from evaluation.report_table import results_table
 from evaluation.report_text import cautions
@@ -98,6 +99,8 @@ def _results(demo: Demo, told: Told, seconds: dict[str, float]) -> Results:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         victim=VictimResult(
             accuracy=balanced_accuracy(victim.test_logits, test.labels),
+            interval=accuracy_interval(hits(victim.test_logits, test.labels), test.labels, seed=demo.seed, groups=test.strips),
+            groups=len(np.unique(test.strips)),
             chance=1 / len(ZONES),
             n_test=len(test),
             architecture=demo.scale.victim,

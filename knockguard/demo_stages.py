@@ -12,7 +12,8 @@ import torch
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
-from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
+from evaluation.bootstrap import accuracy_interval, recovery_interval
+from evaluation.metrics import balanced_accuracy, fidelity, hits, net_recovery, recovery
 from evaluation.models import architecture, build
 from evaluation.photographs import (
     ADVERSARY_VARIETY,
@@ -158,7 +159,8 @@ class Demo:
 
     def attack(self, policy: str, images: Images, victim: Victim, protected: Protected, progress: Reporter) -> PolicyResult:
         """Serve the bundle under one policy, send benign traffic, let a new client ask, and train its copy."""
-        labels = images.inside.test.labels
+        test = images.inside.test
+        labels, groups = test.labels, test.strips
         key = self._store.fingerprint(self._base, policy, POLICIES[policy], protected.manifest.sha256)
         if (kept := self._kept(f"attack-{policy}", key)) is not None:
             return PolicyResult.model_validate_json(str(kept["result"]))
@@ -169,16 +171,19 @@ class Demo:
         accuracies = {n: [balanced_accuracy(logits, labels) for logits in c] for n, c in copies.items()}
         recoveries = {n: tuple(recovery(a, accuracy) for a in c) for n, c in accuracies.items()}
         copied = fmean(accuracies[self.scale.n_queries])
+        right = np.mean([hits(logits, labels) for logits in copies[self.scale.n_queries]], axis=0)
         result = PolicyResult(
             policy=policy,
             apply_to=POLICIES[policy],
             surrogate_accuracy=copied,
             recovery=recovery(copied, accuracy),
+            recovery_interval=recovery_interval(right, hits(victim.test_logits, labels), labels, seed=self.seed, groups=groups),
             net_recovery=net_recovery(copied, accuracy, chance=chance),
             fidelity=fmean(fidelity(logits, victim.test_logits) for logits in copies[self.scale.n_queries]),
             queries=self.scale.n_queries,
             flagged=asked.flagged,
             benign_accuracy=balanced_accuracy(asked.benign, labels),
+            benign_interval=accuracy_interval(hits(asked.benign, labels), labels, seed=self.seed, groups=groups),
             benign_flagged=asked.benign_flagged,
             benign_n=len(asked.benign),
             budget_curve=tuple((n, fmean(r)) for n, r in recoveries.items()),

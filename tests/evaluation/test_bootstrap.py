@@ -17,6 +17,28 @@ def test_interval_of_a_balanced_accuracy_holds_the_truth_as_often_as_it_says():
     assert 0.88 <= held / 200 <= 0.99
 
 
+def test_interval_of_groups_that_err_as_one_is_as_wide_as_so_few_cases():
+    """20 places of 30 images, each right at 9 or 3 of 10: images alone would claim .04 either way. 200 draws."""
+    rng = np.random.default_rng(3)
+    groups, labels = np.repeat(np.arange(20), 30), np.arange(600) % 3
+    held, narrow = 0, 0
+    for seed in range(200):
+        hits = rng.random(600) < rng.choice([0.3, 0.9], 20)[groups]
+        low, high = accuracy_interval(hits, labels, seed=seed, groups=groups)
+        held += low <= 0.6 <= high
+        low, high = accuracy_interval(hits, labels, seed=seed)
+        narrow += low <= 0.6 <= high
+    assert held / 200 >= 0.85  # 20 groups are few: the bootstrap's own shortfall
+    assert narrow / 200 < 0.7
+
+
+def test_class_that_a_draw_of_groups_leaves_out_has_no_recall_there():
+    groups = np.array([0, 0, 1, 1, 2, 2])
+    labels = np.array([0, 1, 0, 1, 0, 2])
+    low, high = accuracy_interval(np.ones(6, bool), labels, seed=0, groups=groups)
+    assert (low, high) == (1.0, 1.0)
+
+
 def test_recovery_of_a_copy_that_errs_where_the_victim_does_is_certain():
     labels = np.arange(100) % 4
     hits = np.random.default_rng(1).random(100) < 0.6
