@@ -74,10 +74,7 @@ class Loader:
     def guard(self, manifest: Manifest, mode: Mode) -> Guard:
         """Return a guard for a model in this mode; ConfigError names what does not fit."""
         guard = build_guard(manifest, mode, self._secret)
-        if guard.policy.l1_budget and guard.apply_to is ApplyTo.FLAGGED and not guard.policy.traits.looks_genuine:
-            log.warning(
-                "flag_is_visible", policy=guard.policy.name, advice="its answers show who is flagged; give --apply-to all"
-            )
+        _warn(guard, manifest.name, by_rules=mode.rules is not None)
         return guard
 
     def pipeline(self, loaded: Loaded) -> Pipeline:
@@ -86,3 +83,14 @@ class Loader:
         pipeline = Pipeline(loaded.manifest, loaded.backend, loaded.guard, bound, self._limits)
         pipeline.witnesses = self._witnesses
         return pipeline
+
+
+def _warn(guard: Guard, model: str, *, by_rules: bool) -> None:
+    """Log what whoever chose the policies may not have meant."""
+    choices = guard.choices
+    visible = [c.flagged for c in choices if c.flagged != c.unflagged and not c.flagged.traits.looks_genuine]
+    for policy in {policy.name: policy for policy in visible}.values():
+        way_out = "" if policy.traits.refuses else "; let it answer all rows"
+        log.warning("flag_is_visible", model=model, policy=policy.name, advice=f"its answers show who is flagged{way_out}")
+    if by_rules and not any(choice.flagged.l1_budget for choice in choices):
+        log.warning("rules_change_nothing", model=model, advice="no rule alters an answer of this model; check the names in `when`")

@@ -166,7 +166,7 @@ class Gateway:
                 provider=release.pipeline.provider,
                 detector=guard.detector,
                 policy=guard.standing,
-                apply_to=guard.apply_to.value,
+                apply_to=guard.stands_on,
             )
         log.info(
             "gateway_started",

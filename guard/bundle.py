@@ -132,6 +132,8 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def _read_manifest(path: Path) -> Manifest:
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise BundleError(f"{path} leads out of the bundle; a bundle holds all of its files")
     try:
         if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")

@@ -93,6 +93,16 @@ class Guard:
         """What answers flagged rows, in a word: the policy's name, or that rules choose it."""
         return self.policy.name if self._rules is None else "by rules"
 
+    @property
+    def stands_on(self) -> str:
+        """Whom the policy answers, in a word: flagged, all or nobody, or that rules say so."""
+        return self.apply_to.value if self._rules is None else self.standing
+
+    @property
+    def choices(self) -> Sequence[Choice]:
+        """What its callers meet; several where rules tell them apart."""
+        return [self._fixed] if self._rules is None else self._rules.choices(self._model)
+
     def keys(self, inputs: Floats) -> Sequence[bytes]:
         """Return the row keys of (n, ...) model inputs, or none when no policy asks for them."""
         if not self.needs_keys or self._secret is None:
@@ -124,7 +134,10 @@ class Guard:
         choice = self.choice(tenant)
         excess = score - self.threshold.of(top)
         answers = choice.answer(Rows(probabilities, row_keys, excess=excess, model_key=self._model_key), flagged)
-        return Decision(answers, flagged, choice.actions(flagged), choice.names(flagged), score)
+        actions = choice.actions(flagged)
+        if Action.REFUSE in actions:  # one refused row refuses its request
+            actions = (Action.REFUSE,) * len(actions)
+        return Decision(answers, flagged, actions, choice.names(flagged), score)
 
     def _unguarded(self, probabilities: Floats, row_keys: Sequence[bytes], tenant: str | None) -> Decision:
         n_rows = len(probabilities)

@@ -48,8 +48,11 @@ class Registry(Generic[T]):
         return member
 
 
+_LONGEST = 128
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" or the list of what there is, for the end of a message."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(name[:_LONGEST], names, n=1)  # a client may have written it, as long as it likes
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"

@@ -46,5 +46,6 @@ def canonical(inputs: Floats, *, spec: InputSpec) -> np.ndarray:
     shape[axis] = -1
     std = np.asarray(spec.std, dtype=np.float32).reshape(shape)
     mean = np.asarray(spec.mean, dtype=np.float32).reshape(shape)
-    levels = np.rint((inputs * std + mean) / np.float32(spec.scale))
+    with np.errstate(over="ignore"):  # what becomes infinite is clipped
+        levels = np.rint((inputs * std + mean) / np.float32(spec.scale))
     return np.ascontiguousarray(np.clip(levels, -_LEVELS, _LEVELS - 1).astype("<i2"))

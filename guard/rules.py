@@ -137,6 +137,11 @@ class Rules:
         """Return what `choose` says of a request's rows: flagged ones and others."""
         return Choice(flagged=self.choose(True, tenant, model), unflagged=self.choose(False, tenant, model))
 
+    def choices(self, model: str) -> Sequence[Choice]:
+        """Return what callers of a model meet: one without a name, and each that a rule names."""
+        named = dict.fromkeys(when.tenant for when, _ in self.rules)
+        return [self.for_request(tenant, model) for tenant in {None: None, **named}]
+
     def policies(self, model: str) -> Sequence[Policy]:
         """Return every policy that can stand on a row of this model."""
         return (*(policy for when, policy in self.rules if when.model in (None, model)), self.fallback)

@@ -10,6 +10,7 @@ from guard.errors import ConfigError
 
 MIN_BYTES = 32
 MAX_BYTES = 4096
+_MIN_VARIETY = 8  # different bytes; of 32 random ones about 30 differ, and written in hexadecimal about 13 do
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Secret:
                 f"(make one with `knockguard secret PATH`)"
             )
         key = path.read_bytes()
+        if len(set(key)) < _MIN_VARIETY:
+            raise ConfigError(f"secret file {path} repeats a few bytes; a secret is random: make one with `knockguard secret PATH`")
         return cls(key, sha256(b"knockguard secret id\0" + key).hexdigest()[:8])
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 def explain(error: ValidationError, known: Mapping[str, Any] | None = None) -> str:
     """Return pydantic's complaints as sentences: where, what was given, and for a typo the nearest key.
 
-    Values are shown except under names that may hold a secret.
+    Values are shown except under names that may hold a secret; of a whole document or section, none is.
     """
     lines = []
     for item in error.errors(include_url=False):
@@ -25,7 +25,7 @@ def explain(error: ValidationError, known: Mapping[str, Any] | None = None) -> s
             lines.append(f"{where}: there is no such key{_nearest_key(item['loc'], known or {})}")
         elif item["type"] == "missing":
             lines.append(f"{where}: it must be given")
-        elif "secret" in where or "key" in where:
+        elif "secret" in where or "key" in where or item["type"] == "json_invalid" or isinstance(item["input"], Mapping):
             lines.append(f"{where}: {item['msg']}")
         else:
             lines.append(f"{where}: {item['msg']} (got {str(item['input'])[:80]!r})")

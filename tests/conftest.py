@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("busy", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("busy")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # no test module has loaded OpenMP yet; see knockguard.cli.main
 

@@ -14,8 +14,8 @@ from guard.types import Floats
 class Rounding(Policy):
     """Round to `decimals` by largest remainders, so that rows still sum to 1.
 
-    Plain rounding would lose or invent mass: a hundred classes at .004 each would all become 0. The top label stays: of equal
-    roundings the larger probability is served first. Source: Tramer et al. 2016, section 7; largest remainders are ours.
+    Plain rounding would lose or invent mass: a hundred classes at .004 each would all become 0. The top label stays: no other
+    class is read before it, at the price of one more unit at most. Source: Tramer et al. 2016, section 7; largest remainders are ours.
     """
 
     name: ClassVar[str] = "rounding"
@@ -42,9 +42,12 @@ class Rounding(Policy):
 
     @staticmethod
     def _keep_top(whole: np.ndarray, scaled: np.ndarray) -> np.ndarray:
-        """Give the top label one unit back where another class was rounded up past it."""
-        top = scaled.argmax(axis=1)
+        """Exchange the top label's count with one that was rounded up past it; one unit parts it from an equal that is read first."""
+        rows, top = np.arange(len(whole)), scaled.argmax(axis=1)
         best = whole.argmax(axis=1)
-        for row in np.flatnonzero(whole[np.arange(len(whole)), top] < whole.max(axis=1, initial=0)):
-            whole[row, top[row]], whole[row, best[row]] = whole[row, best[row]], whole[row, top[row]]
+        whole[rows, top], whole[rows, best] = whole[rows, best], whole[rows, top]
+        equal = whole.argmax(axis=1)
+        behind = (equal != top).astype(whole.dtype)
+        whole[rows, equal] -= behind
+        whole[rows, top] += behind
         return whole

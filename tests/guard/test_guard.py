@@ -68,9 +68,11 @@ def test_observe_flags_and_alters_nothing(manifest: Manifest) -> None:
     np.testing.assert_array_equal(decision.answers, PROBABILITIES)
 
 
-def test_refused_rows_are_marked(manifest: Manifest) -> None:
+def test_one_refused_row_refuses_its_request(manifest: Manifest) -> None:
     decision = guard(manifest, "refuse").decide(PROBABILITIES, SCORES)
-    assert decision.actions == (Action.REFUSE, Action.ANSWER, Action.REFUSE)
+    assert decision.flagged.tolist() == [True, False, True]
+    assert decision.actions == (Action.REFUSE, Action.REFUSE, Action.REFUSE)
+    assert guard(manifest, "refuse").decide(PROBABILITIES[1:2], SCORES[1:2]).actions == (Action.ANSWER,)
     np.testing.assert_allclose(decision.answers[0], 1 / 3)
 
 
