@@ -93,4 +93,6 @@ def _warn(guard: Guard, model: str, *, by_rules: bool) -> None:
         way_out = "" if policy.traits.refuses else "; let it answer all rows"
         log.warning("flag_is_visible", model=model, policy=policy.name, advice=f"its answers show who is flagged{way_out}")
     if by_rules and not any(choice.flagged.l1_budget for choice in choices):
-        log.warning("rules_change_nothing", model=model, advice="no rule alters an answer of this model; check the names in `when`")
+        log.warning(
+            "rules_change_nothing", model=model, advice="no rule alters an answer of this model; check the names in `when`"
+        )

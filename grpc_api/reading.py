@@ -16,7 +16,7 @@ _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 
 
 def bounded(kind: type[Message]) -> Callable[[bytes], Message]:
-    """Return what reads such a message; InvalidInputError if it, or what lies directly in it, has over MAX_PARTS fields in all."""
+    """Return what reads such a message; InvalidInputError if it and what lies directly in it have over MAX_PARTS fields."""
     nested = frozenset(f.number for f in kind.DESCRIPTOR.fields if f.message_type is not None)
 
     def read(data: bytes) -> Message:

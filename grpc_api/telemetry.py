@@ -33,7 +33,12 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.requests = Counter("knockguard_requests", "Inference requests answered.", (*_MODEL, "tenant"), registry=registry)
+        self.requests = Counter(
+            "knockguard_requests",
+            "Inference requests decided, refused ones included.",
+            (*_MODEL, "tenant"),
+            registry=registry,
+        )
         self.rows = Counter(
             "knockguard_rows", "Rows answered, by what was done.", (*_MODEL, "policy", "action", "tenant"), registry=registry
         )

@@ -38,7 +38,7 @@ class Secret:
             )
         key = path.read_bytes()
         if len(set(key)) < _MIN_VARIETY:
-            raise ConfigError(f"secret file {path} repeats a few bytes; a secret is random: make one with `knockguard secret PATH`")
+            raise ConfigError(f"secret file {path} repeats a few bytes; make a random one with `knockguard secret PATH`")
         return cls(key, sha256(b"knockguard secret id\0" + key).hexdigest()[:8])
 
 

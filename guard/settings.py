@@ -38,6 +38,9 @@ def from_options(kind: type[T], options: Mapping[str, Any], *, what: str) -> T:
     if unknown := sorted(set(options) - set(known)):
         hint = nearest(unknown[0], known) if known else "; it takes no options"
         raise ConfigError(f"{what} has no option {unknown[0]!r}{hint}")
+    for name, value in options.items():
+        if isinstance(value, bool) and "bool" not in str(known[name].type):  # pydantic would read it as 0 or 1
+            raise ConfigError(f"{what}: {name} is {str(value).lower()}; it must be a number or a name")
     try:
         return TypeAdapter(kind).validate_python(dict(options))
     except ValidationError as error:

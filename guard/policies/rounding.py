@@ -15,7 +15,8 @@ class Rounding(Policy):
     """Round to `decimals` by largest remainders, so that rows still sum to 1.
 
     Plain rounding would lose or invent mass: a hundred classes at .004 each would all become 0. The top label stays: no other
-    class is read before it, at the price of one more unit at most. Source: Tramer et al. 2016, section 7; largest remainders are ours.
+    class is read before it, at the price of one more unit at most. Source: Tramer et al. 2016, section 7; largest remainders are
+    ours.
     """
 
     name: ClassVar[str] = "rounding"
@@ -42,7 +43,7 @@ class Rounding(Policy):
 
     @staticmethod
     def _keep_top(whole: np.ndarray, scaled: np.ndarray) -> np.ndarray:
-        """Exchange the top label's count with one that was rounded up past it; one unit parts it from an equal that is read first."""
+        """Exchange the top label's count with one rounded past it; one unit parts it from an equal that is read first."""
         rows, top = np.arange(len(whole)), scaled.argmax(axis=1)
         best = whole.argmax(axis=1)
         whole[rows, top], whole[rows, best] = whole[rows, best], whole[rows, top]

@@ -41,6 +41,22 @@ def bundle(manifest: Manifest, model: bytes) -> Manifest:
     return manifest.model_copy(update={"sha256": sha256(model).hexdigest()})
 
 
+def test_manifest_that_lies_elsewhere_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("private")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "bundle.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="leads out of the bundle") as caught:
+        load_bundle(tmp_path / "bundle")
+    assert "private" not in str(caught.value)
+
+
+def test_text_that_is_no_json_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("private")
+    with pytest.raises(BundleError, match="Invalid JSON") as caught:
+        load_bundle(tmp_path)
+    assert "private" not in str(caught.value)
+
+
 def test_written_bundle_reads_back(tmp_path: Path, manifest: Manifest) -> None:
     model = tiny_model()
     write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)

@@ -80,6 +80,11 @@ def test_rows_sum_to_one_and_are_probabilities(case: Case, rows: Rows) -> None:
     assert (answers >= 0).all()
 
 
+def test_option_that_is_a_number_is_not_a_yes() -> None:
+    with pytest.raises(ConfigError, match="k is true; it must be a number"):
+        from_options(POLICIES.get("top-k"), {"k": True}, what="top-k")
+
+
 @cases
 @settings(max_examples=60, deadline=None)
 @given(rows=some_rows())

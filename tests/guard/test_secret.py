@@ -24,7 +24,12 @@ def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "mode", "message"),
-    [(b"x" * 31, 0o600, "31 bytes"), (b"x" * 5000, 0o600, "5000 bytes"), (b"x" * 32, 0o644, "mode 644")],
+    [
+        (b"x" * 31, 0o600, "31 bytes"),
+        (b"x" * 5000, 0o600, "5000 bytes"),
+        (b"x" * 32, 0o644, "mode 644"),
+        (b"abc" * 20, 0o600, "repeats"),
+    ],
 )
 def test_unsafe_files_are_refused(tmp_path: Path, content: bytes, mode: int, message: str) -> None:
     path = tmp_path / "secret"

@@ -169,7 +169,7 @@ def test_endpoint_that_refuses_everybody_is_told_before_anything_is_spent(
 def test_victim_behind_a_shuffle_is_measured_from_its_bundle(
     bundle: Path, scene: Scene, tmp_path: Path, knockguard: InProcess
 ) -> None:
-    (tmp_path / "secret").write_bytes(bytes(32))
+    (tmp_path / "secret").write_bytes(bytes(range(32)))
     (tmp_path / "secret").chmod(0o600)
     arguments = ["--policy", "shuffle", "--apply-to", "all", "--secret-file", str(tmp_path / "secret")]
     with gateway(bundle, log=tmp_path / "log", arguments=arguments) as running:
