@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.registry import ATTACKS
+from evaluation.offline.registry import OFFLINE
 from grpc_api.settings import GatewaySettings
 from guard.detectors.registry import DETECTORS
 from guard.policies.registry import POLICIES
@@ -25,12 +26,14 @@ FOLDER = Path(__file__).parent / "generated"
 
 
 def detectors() -> str:
-    """Return the table of detectors."""
+    """Return the tables of detectors that are served, and of those that only a study measures."""
     rows = []
     for name in DETECTORS:
         kind = DETECTORS.get(name)
         rows.append((f"`{name}`", summary(kind), ", ".join(kind.taps), yes(kind.needs_out), options(kind), source(kind)))
-    return table(("name", "score", "reads", "needs out images", "options", "source"), rows)
+    served = table(("name", "score", "reads", "needs out images", "options", "source"), rows)
+    measured = [(f"`{name}`", summary(k := OFFLINE.get(name)), k.why, options(k), source(k)) for name in OFFLINE]
+    return f"{served}\n{table(('measured only', 'score', 'not served because', 'options', 'source'), measured)}"
 
 
 def policies() -> str:

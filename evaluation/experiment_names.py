@@ -15,25 +15,35 @@ from guard.registry import Registry, nearest
 from guard.settings import from_options
 
 
-def check_names(experiment: Experiment) -> None:
-    """ConfigError with every name and option that does not exist, each with the nearest that does."""
-    if found := problems(experiment):
+def check_names(experiment: Experiment, *, served: bool) -> None:
+    """ConfigError with every name and option that does not exist, each with the nearest that does.
+
+    With `served` every detector must be one that a gateway can compute.
+    """
+    if found := problems(experiment, served=served):
         raise ConfigError("; ".join(found))
 
 
-def problems(experiment: Experiment) -> list[str]:
+def problems(experiment: Experiment, *, served: bool) -> list[str]:
     """Return a sentence for each dataset, architecture, plugin, option or table that does not exist, in the file's order."""
-    return [str(error) for error in _errors(experiment)]
+    return [str(error) for error in _errors(experiment, served=served)]
 
 
-def _errors(experiment: Experiment) -> Iterator[ConfigError]:
+def _errors(experiment: Experiment, *, served: bool) -> Iterator[ConfigError]:
     from evaluation.models import architecture  # torch, a second; the rest of this file is quick
+    from evaluation.offline.registry import OFFLINE
 
     names = experiment.names()
     checks: list[tuple[Callable[[str], object], str]] = [(DATASETS.get, "dataset"), (architecture, "architecture")]
     for check, family in checks:
         yield from _raised(check, sorted(names[family]))
-    yield from _plugins(DETECTORS, experiment.detectors, "detector")
+    offline = tuple(d for d in experiment.detectors if d.name in set(OFFLINE))
+    yield from _plugins(DETECTORS, tuple(d for d in experiment.detectors if d not in offline), "detector")
+    yield from _plugins(OFFLINE, offline, "detector")
+    for plugin in offline if served else ():
+        yield ConfigError(
+            f"detector {plugin.name!r} cannot be served: {OFFLINE.get(plugin.name).why}; `knockguard study` measures it"
+        )
     yield from _plugins(POLICIES, experiment.policies, "policy")
     yield from _plugins(ATTACKS, experiment.attacks, "attack")
     yield from _plugins(ADVERSARIES, experiment.adversaries, "adversary")

@@ -63,7 +63,7 @@ class EvaluateOptions:
 def evaluate_file(options: EvaluateOptions, *, as_json: bool) -> bool:
     """Carry out every cell, write results.json, report.html and report.md, print the table; return whether no cell failed."""
     experiment = read_experiment(options.file)
-    check_names(experiment)
+    check_names(experiment, served=True)
     if not options.data.is_dir():
         raise ConfigError(f"--data {options.data} is no folder; it must hold the image sets that the file names")
     # One thread: networks this small gain little from a second, lose much beside other work, and sums keep their order.

@@ -45,7 +45,7 @@ class StudyOptions:
 def study_file(options: StudyOptions, *, as_json: bool) -> None:
     """Measure every victim of a file, write study.json and study.md, print the table. What is finished is not done again."""
     experiment = read_experiment(options.file)
-    check_names(experiment)
+    check_names(experiment, served=False)
     if not experiment.detectors:
         raise ConfigError(f"{options.file} names no detector; a study measures detectors, so give `detectors = [...]`")
     code = code_fingerprint()
@@ -136,7 +136,7 @@ class _Run:
     def _probed(self, matched: Scored, plain: Scored, worlds: Worlds) -> VictimStudy:
         victim, seed, target = self._victim, self._seed, self._experiment.target_fpr
         asked = self._experiment.detectors[0].label
-        watched = [name for name in (asked, f"{asked}{VARIED}") if name in matched.detectors]
+        watched = [name for name in (asked, f"{asked}{VARIED}") if name in matched.served]
         rows = [*matched.rows(targets(self._experiment), seed=seed), *plain.rows(targets(self._experiment), seed=seed)]
         return VictimStudy(
             victim.name,

@@ -1,6 +1,7 @@
 """Fitting and scoring in one world: all detectors in one fused graph, and every number from what that graph gives."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -8,23 +9,26 @@ from evaluation.detection import low_level_measures, measure_at
 from evaluation.detection_study import BASELINE, Row
 from evaluation.experiment_file import Plugin
 from evaluation.lookalikes import lookalikes
+from evaluation.offline.registry import OFFLINE
 from exporters.fuse import SCORES, feature_graph, fuse
 from exporters.graph import graph_bytes
 from exporters.runtime import open_session, run
 from guard.calibration import Threshold, calibrate
-from guard.detectors.base import Detector, FitData, stage_names
+from guard.detectors.base import FitData, stage_names
 from guard.detectors.linear import fit_linear
 from guard.detectors.registry import DETECTORS
 from guard.detectors.scratch import Scratch
 from guard.errors import InvalidInputError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
+from guard.registry import Registry
 from guard.settings import from_options
 from guard.types import Bools, Floats, Pixels
 from knockguard.networks import Examples, overlap_rows, with_networks
 from knockguard.study_victim import Served
 from knockguard.study_worlds import World
 
+T = TypeVar("T")
 VARIED = ", varied"  # after a detector's name: fitted on many histories
 _BATCH = 64
 _LOOKALIKES = 50  # fewer say nothing
@@ -32,11 +36,12 @@ STRENGTH = 1e-3  # of the regressions on one stage
 
 
 class Scored:
-    """A world's detectors, and what they say of its images."""
+    """A world's detectors, and what they say of its images. Of `detectors` those in `served` stand in the fused graph."""
 
     def __init__(self, served: Served, world: World, detectors: tuple[Plugin, ...]) -> None:
         self._served, self.world = served, world
-        chosen = _built(detectors)
+        offline = {d.label: _from(OFFLINE, d) for d in detectors if d.name in set(OFFLINE)}
+        chosen = {d.label: _from(DETECTORS, d) for d in detectors if d.label not in offline}
         self._overlap = overlap_rows(chosen.values(), world.classes, None)
         examples = Examples(world.in_fit, world.out_fit, self._overlap)
         model, taps = with_networks(served.model, served.taps, chosen.values(), examples, spec=served.spec, progress=_unwatched)
@@ -48,15 +53,21 @@ class Scored:
             heads |= {
                 f"{label}{VARIED}": d.fit(varied) for label, d in chosen.items() if d.needs_out and not isinstance(d, Scratch)
             }
-        self.detectors = list(heads)
+        self.served = tuple(heads)
+        self.detectors = [*heads, *offline]
         self.widths = {name: data.features[name].shape[1] for name in stage_names(data.features)}
         heads |= {name: fit_linear(data, [name], strength=STRENGTH) for name in self.widths}
         self._names = list(heads)
         # One session for all: a search reads scores hundreds of times, and opening a graph costs more than running it.
         self._session = open_session(graph_bytes(fuse(model, taps, heads)))
-        self.calibration = self.scores(world.calibration)
-        self.inside = self.scores(world.in_test)
-        self.outside = {pool: self.scores(pixels) for pool, pixels in world.out_tests.items()}
+        module = served.module() if offline else None
+
+        def scores(pixels: Pixels) -> dict[str, Floats]:
+            found = {} if module is None else {label: d.scores(module, pixels) for label, d in offline.items()}
+            return self.scores(pixels) | found
+
+        self.calibration, self.inside = scores(world.calibration), scores(world.in_test)
+        self.outside = {pool: scores(pixels) for pool, pixels in world.out_tests.items()}
         self.kept = {pool: _lookalikes(world.in_test, pixels) for pool, pixels in world.out_tests.items()}
 
     def scores(self, pixels: Pixels) -> dict[str, Floats]:
@@ -104,8 +115,8 @@ def _lookalikes(inside: Pixels, outside: Pixels) -> Bools:
         return np.zeros(len(outside), np.bool_)
 
 
-def _built(detectors: Iterable[Plugin]) -> dict[str, Detector]:
-    return {d.label: from_options(DETECTORS.get(d.name), d.options, what=f"detector {d.name!r}") for d in detectors}
+def _from(family: Registry[T], plugin: Plugin) -> T:
+    return from_options(family.get(plugin.name), plugin.options, what=f"detector {plugin.name!r}")
 
 
 def _unwatched(_done: int, _total: int) -> None:

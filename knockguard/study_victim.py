@@ -1,15 +1,18 @@
 """A study's victim: trained and exported once, kept by what it was made from."""
 
+import io
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
+from torch import nn
 
 from evaluation.datasets import ImageSet
 from evaluation.experiment_file import Victim
-from evaluation.models import architecture, build
+from evaluation.models import architecture, build, placed
 from evaluation.optimiser import Optimiser, Weights
 from evaluation.training import train
 from exporters.graph import load_graph
@@ -19,6 +22,7 @@ from guard.bundle import InputSpec
 from guard.errors import ConfigError
 from guard.preprocess import to_inputs
 from guard.types import Reporter
+from guard.whole import write_whole
 from knockguard.experiment_victim import N_SAMPLE, own_images, spec_of, training_of
 
 
@@ -35,11 +39,19 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The exported victim, where heads may read in it, and how it takes images."""
+    """The exported victim, where heads may read in it, how it takes images, and the file of its weights."""
 
     model: onnx.ModelProto
     taps: Taps
     spec: InputSpec
+    architecture: str
+    weights: Path
+
+    def module(self) -> nn.Module:
+        """Return the network as PyTorch trained it, for what needs more than answers."""
+        model = build(self.architecture, n_classes=self.taps.n_classes, seed=0)
+        model.load_state_dict(torch.load(self.weights, weights_only=True))
+        return placed(model).eval()
 
 
 def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
@@ -52,10 +64,10 @@ def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, prog
     """Return the victim, trained unless the folder holds it; ConfigError for a training that is not to be had here."""
     key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name'})} {seed}".encode()).hexdigest()[:12]
     path = folder / f"{victim.name}-{key}.onnx"
-    if not path.is_file():
+    if not (path.is_file() and path.with_suffix(".pth").is_file()):
         _make(victim, sides.victim, path, seed=seed, progress=progress)
     model = load_graph(path)
-    return Served(model, find_taps(model), spec_of(victim))
+    return Served(model, find_taps(model), spec_of(victim), victim.architecture, path.with_suffix(".pth"))
 
 
 def _make(victim: Victim, images: ImageSet, path: Path, *, seed: int, progress: Reporter) -> None:
@@ -67,6 +79,9 @@ def _make(victim: Victim, images: ImageSet, path: Path, *, seed: int, progress: 
     train(model, pixels, images.labels, training=training_of(victim.training, victim), seed=seed, progress=progress)
     sample = to_inputs(pixels[:N_SAMPLE], spec_of(victim))
     path.parent.mkdir(parents=True, exist_ok=True)
+    weights = io.BytesIO()
+    torch.save(model.state_dict(), weights)
+    write_whole(path.with_suffix(".pth"), weights.getvalue())
     export_victim(model, path, sample=np.ascontiguousarray(sample), stages=architecture(victim.architecture).stages)
 
 

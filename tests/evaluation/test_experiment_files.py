@@ -16,8 +16,6 @@ ROOT = Path(__file__).parents[2] / "experiments"
 FILES = sorted(ROOT.rglob("*.toml"))
 SHARED = ("base", "detection")
 WHOLE = [p for p in FILES if p.stem not in SHARED]
-# Detectors that may be registered from outside the package; without them `check_names` refuses the file.
-OPTIONAL = ("'odin'",)
 
 NETWORK = {"architecture": "cnn-small", "training": {"epochs": 1}}
 SMALL = {
@@ -47,7 +45,8 @@ def test_file_is_read_and_its_cells_have_names_of_their_own(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WHOLE, ids=label)
 def test_file_names_only_what_is_registered(path: Path) -> None:
-    assert [p for p in problems(read_experiment(path)) if not any(f"called {name}" in p for name in OPTIONAL)] == []
+    experiment = read_experiment(path)
+    assert problems(experiment, served=bool(experiment.budgets)) == []
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem in SHARED], ids=label)
@@ -190,6 +189,15 @@ def test_names_and_options_are_checked_together_with_the_nearest() -> None:
         figures=["table22"],
     )
     with pytest.raises(ConfigError) as caught:
-        check_names(experiment)
+        check_names(experiment, served=True)
     for nearest in ("'cifar10'", "'energy'", "'k'", "'knockoff'", "'table2'"):
         assert f"did you mean {nearest}" in str(caught.value)
+
+
+def test_detector_that_only_a_study_can_measure_is_refused_where_it_would_be_served() -> None:
+    experiment = small(detectors=[{"name": "odin", "options": {"temperature": 10}}])
+    check_names(experiment, served=False)
+    with pytest.raises(ConfigError, match=r"'odin' cannot be served: it needs the gradient at the input.*knockguard study"):
+        check_names(experiment, served=True)
+    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+        check_names(small(detectors=[{"name": "odin", "options": {"temperatur": 10}}]), served=False)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 WNIDS = ["n01443537", "n01641577", "n02666196", "n02795169"]
 FILE = """
 title = "Miniature"
-detectors = ["linear-late", "energy"]
+detectors = ["linear-late", "energy", "odin"]
 target_fpr = 0.1
 [pool]
 [[victims]]
@@ -66,8 +66,8 @@ def test_every_detector_stands_beside_the_baseline_in_both_worlds(study: Study) 
     [victim] = study.victims
     assert victim.accuracy > 0.6
     for world, names in (
-        (MATCHED, {BASELINE, "linear-late", "linear-late, varied", "energy"}),
-        (AS_THEY_COME, {BASELINE, "linear-late", "energy"}),
+        (MATCHED, {BASELINE, "linear-late", "linear-late, varied", "energy", "odin"}),
+        (AS_THEY_COME, {BASELINE, "linear-late", "energy", "odin"}),
     ):
         for target in (0.01, 0.1):
             for pool in ("near", "far"):
@@ -96,7 +96,7 @@ def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, caps
 
 
 def test_file_without_detectors_is_refused(folder: Path) -> None:
-    text = FILE.replace('detectors = ["linear-late", "energy"]', "budgets = [10]")
+    text = FILE.replace('detectors = ["linear-late", "energy", "odin"]', "budgets = [10]")
     (folder / "none.toml").write_text(text + '[surrogate]\nname = "S"\narchitecture = "cnn-small"\ntraining = { epochs = 1 }\n')
     with pytest.raises(ConfigError, match="names no detector"):
         study_file(StudyOptions(folder / "none.toml", folder, folder / "out", fresh=False), as_json=True)
