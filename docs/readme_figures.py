@@ -1,7 +1,7 @@
 """Put a run's figures into the README: `python docs/readme_figures.py knockguard-demo`.
 
-Reads results.json, writes docs/images/recovery.svg and what stands in README.md between the two `demo` marks. Nothing there is
-typed by hand.
+Reads results.json, writes docs/images/recovery.svg and what stands in README.md between marks: the headline above the commands,
+the figures below them. Nothing there is typed by hand.
 """
 
 import sys
@@ -14,12 +14,16 @@ from evaluation.results import Results, read_results
 from guard.errors import InvalidInputError
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- demo:begin: written by docs/readme_figures.py -->", "<!-- demo:end -->"
 IMAGE = "docs/images/recovery.svg"
 
 
-def block(results: Results) -> str:
-    """Return the README's words, picture and table for a run."""
+def first(results: Results) -> str:
+    """Return what a reader sees first: a run in a sentence, and its picture."""
+    return f"**{headline(results)}**\n\n![Recovery by policy]({IMAGE})\n"
+
+
+def figures(results: Results) -> str:
+    """Return a run's table and what belongs to its figures."""
     lines = [COLUMNS, [":--", *["--:"] * (len(COLUMNS) - 1)], *policy_rows(results)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     detector, baseline = results.detector, results.baseline
@@ -34,7 +38,17 @@ def block(results: Results) -> str:
         f"knockguard {results.versions.get('knockguard', 'of unknown version')}."
     )
     doubts = "".join(f"\n- {caution}" for caution in cautions(results)) + "\n"
-    return f"**{headline(results)}**\n\n![Recovery by policy]({IMAGE})\n\n{table}\n\n{note}\n{doubts}"
+    return f"{table}\n\n{note}\n{doubts}"
+
+
+def put(text: str, part: str, words: str) -> str:
+    """Return the README with other words between the marks of a part; InvalidInputError if it has no such marks."""
+    begin, end = f"<!-- {part}:begin: written by docs/readme_figures.py -->", f"<!-- {part}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise InvalidInputError(f"README.md lacks the marks {begin} and {end}; put them where the words go")
+    return f"{before}{begin}\n{words}{end}{after}"
 
 
 def picture(results: Results) -> str:
@@ -51,11 +65,10 @@ def main(arguments: list[str]) -> int:
         return 2
     results = read_results(Path(arguments[0]))
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    text = put(readme.read_text(encoding="utf-8"), "headline", first(results))
     (ROOT / IMAGE).parent.mkdir(exist_ok=True)
     (ROOT / IMAGE).write_text(picture(results), encoding="utf-8")
-    readme.write_text(f"{before}{BEGIN}\n{block(results)}{END}{after}", encoding="utf-8")
+    readme.write_text(put(text, "figures", figures(results)), encoding="utf-8")
     print(f"wrote README.md and {IMAGE}")
     return 0
 
