@@ -39,6 +39,23 @@ def check_parity(victim: Path, taps: Taps, fused: bytes, inputs: Array) -> float
     return gap
 
 
+def distance_to_passed_over(victim: Path, taps: Taps, fused: bytes, inputs: Array) -> float | None:
+    """Return the largest difference between the fused graph's probabilities and the output that the caller passed over.
+
+    That output counts as it is or as its softmax, whichever is nearer. 0 where nothing was passed over or no more than rounding
+    lies between; None where it has another number of classes.
+    """
+    if taps.passed_over is None:
+        return 0.0
+    original = read_graph(victim)
+    theirs = _answers(original, taps.passed_over, inputs)
+    found = run(fused, inputs, outputs=("probabilities",))["probabilities"]
+    if theirs.shape != found.shape:
+        return None
+    gap = min(float(np.abs(answers - found).max(initial=0.0)) for answers in (theirs, _softmax(theirs)))
+    return 0.0 if gap <= tolerance_of(original) else gap
+
+
 def tolerance_of(model: ModelProto) -> float:
     """Return the largest difference of a probability that the victim's own precision explains."""
     if any("uantize" in n.op_type or "Integer" in n.op_type or n.op_type.startswith("QLinear") for n in model.graph.node):

@@ -28,7 +28,8 @@ class Taps:
     `penultimate` is (n, d), the last dense layer's input. `stages` maps stage1, stage2, ... to (n, c, h, w) tensors, or a
     transformer's (n, tokens, d), shallow to deep. `shapes` holds each tensor's shape, None where it is free; `casts` those
     tensors that are not float32. `answer` is what the victim says itself and is held to: its probabilities where it has them,
-    else its logits (up to a constant a row). `networks` are what `exporters.branch` laid beside the victim, tap -> (n, d) tensor.
+    else its logits (up to a constant a row). `passed_over` is the output that the file declares as its answer, where the caller
+    named another tensor. `networks` are what `exporters.branch` laid beside the victim, tap -> (n, d) tensor.
     """
 
     logits: str | None
@@ -39,6 +40,7 @@ class Taps:
     answer: str
     casts: frozenset[str] = frozenset()
     networks: Mapping[str, str] = field(default_factory=dict)
+    passed_over: str | None = None
 
     @property
     def n_classes(self) -> int:
@@ -92,6 +94,7 @@ def find_taps(model: ModelProto, *, override: Mapping[str, str] | None = None) -
         {t: shapes[t] for t in sorted(used)},
         answer.output,
         casts & used,
+        passed_over=answer.passed_over,
     )
 
 

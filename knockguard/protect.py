@@ -58,6 +58,11 @@ class Material:
     in_fit_classes: tuple[str | None, ...] = ()
     views: int = 1
 
+    def shown(self, spec: InputSpec) -> Floats:
+        """Return up to 64 in images as the model takes them, those of the test first, to compare answers on."""
+        parts = (self.in_test, *self.calibration.values(), self.in_fit)
+        return to_inputs(np.concatenate([part[:_PARITY_ROWS] for part in parts])[:_PARITY_ROWS], spec)
+
     def counts(self) -> dict[str, int]:
         """Return how many images each part has, for the bundle's provenance."""
         parts = {"in_fit": self.in_fit, "out_fit": self.out_fit, "in_test": self.in_test, "out_test": self.out_test}
@@ -149,7 +154,7 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
     whole, taps = with_networks(victim, taps, detectors.values(), examples, spec=spec, progress=progress)
     heads, top_probability = _fit(whole, taps, material, plan, overlap=overlap, progress=progress)
     fused = graph_bytes(fuse(whole, taps, heads))
-    check_parity(original, taps, fused, to_inputs(material.in_test[:_PARITY_ROWS], spec))
+    check_parity(original, taps, fused, material.shown(spec))
 
     calibration = [_scored(fused, pixels, spec) for pixels in material.calibration.values()]
     inside, outside = _scored(fused, material.in_test, spec), _scored(fused, material.out_test, spec)

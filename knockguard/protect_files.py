@@ -10,6 +10,7 @@ from rich.table import Table
 from evaluation.lowlevel import fit_low_level
 from evaluation.overlap import Overlap, imagenet_classes, no_meanings, read_mapping, wordnet
 from exporters.graph import input_of, load_graph
+from exporters.parity import distance_to_passed_over
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
@@ -94,8 +95,15 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = low_level_rates(material, target_fpr=options.target_fpr)
+        departure = distance_to_passed_over(options.model, taps, protected.model, material.shown(spec))
     protected.write(options.out, force=options.force)
 
+    if departure != 0:
+        what = "which has another number of classes" if departure is None else f"by up to {departure:.2g} of a probability"
+        warn(
+            f"the bundle answers with {taps.answer!r}, as you said, and not with the model's output {taps.passed_over!r}: its "
+            f"answers differ from those of {options.model.name}, {what}"
+        )
     if protected.top_probability > TOO_CONFIDENT:
         warn(
             f"the victim is {protected.top_probability:.1%} sure of these images on average: they look like its own training "

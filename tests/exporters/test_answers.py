@@ -52,8 +52,9 @@ def test_softmax_is_seen_through_what_only_passes_it_on(tmp_path, behind):
     assert fused["probabilities"].dtype == np.float32
 
 
-def test_log_probabilities_are_answered_as_probabilities_and_energy_reads_the_logits(tmp_path):
-    taps, theirs, fused = answers(ending(tmp_path, [("LogSoftmax", {"axis": -1}), ("Identity", {})]))
+@pytest.mark.parametrize("nodes", [[("LogSoftmax", {"axis": -1}), ("Identity", {})], [("Softmax", {"axis": 1}), ("Log", {})]])
+def test_log_probabilities_are_answered_as_probabilities_and_energy_reads_the_logits(tmp_path, nodes):
+    taps, theirs, fused = answers(ending(tmp_path, nodes))
     assert (taps.probabilities, taps.logits, taps.answer) == (None, LAST, "y")
     np.testing.assert_allclose(fused["probabilities"], np.exp(theirs), atol=1e-5)
     assert np.abs(fused["scores"]).min() > 1e-3, "the energy of log-probabilities is 0 for every image"
@@ -77,16 +78,35 @@ def test_plain_end_is_logits(tmp_path):
 
 
 BY_HAND = [("Exp", {}), ("ReduceSum", {"keepdims": 1}, np.array([1])), ("Div", {}, -2, -1)]  # -2: the node before
+SOFTMAX = ("Softmax", {"axis": 1})
+TWICE = r"--stage probabilities=tensor0, or --stage logits=y"  # what is said where softmax would be taken a second time
+FIRST_THREE = (np.array([0]), np.array([3]), np.array([1]))
 REFUSED = {
     "softmax by hand": (BY_HAND, r"would be taken for logits, .* sum to 1, .*--stage probabilities=y, or --stage logits=y"),
     "sigmoid": ([("Sigmoid", {})], rf"'y' is made by Sigmoid: a yes or no for each class.*--stage logits={LAST}"),
     "sigmoid, clipped": ([("Sigmoid", {}), ("Clip", {}, np.float32(0.1))], "is made by Sigmoid"),
+    "sigmoid, some classes": ([("Sigmoid", {}), ("Slice", {}, *FIRST_THREE)], "is made by Sigmoid"),
     "hard sigmoid": ([("HardSigmoid", {})], "is made by HardSigmoid"),
-    "percent": (
-        [("Softmax", {"axis": 1}), ("Mul", {}, np.float32(100))],
-        "by Mul out of a Softmax.*--stage probabilities=tensor0",
+    "sigmoid by hand": (
+        [("Neg", {}), ("Exp", {}), ("Add", {}, np.float32(1)), ("Reciprocal", {})],
+        r"lie between 0 and 1 whatever the image.*--stage logits=y",
     ),
-    "softmax over the batch": ([("Softmax", {"axis": 0})], "out of a Softmax over another axis"),
+    "softmax over the batch": ([("Softmax", {"axis": 0})], "Softmax over another axis"),
+    "minus log-probabilities": ([("LogSoftmax", {"axis": 1}), ("Neg", {})], rf"LogSoftmax .* by Neg.*--stage logits={LAST}"),
+    **{
+        f"softmax, {name}": ([SOFTMAX, *nodes], f"is a Softmax and then altered by {last}.*{TWICE}")
+        for name, nodes, last in (
+            ("percent", [("Mul", {}, np.float32(100))], "Mul"),
+            ("some classes", [("Slice", {}, *FIRST_THREE)], "Slice"),
+            ("other order", [("Gather", {"axis": 1}, np.array([2, 0, 1]))], "Gather"),
+            ("floor", [("Max", {}, np.float32(1e-6))], "Max"),
+            ("the rest", [("Sub", {}, np.float32(0.05)), ("Relu", {})], "Relu"),
+            ("minus its log", [("Log", {}), ("Neg", {})], "Neg"),
+            ("small ones set to 0", [("Less", {}, np.float32(0.01)), ("Where", {}, -1, np.float32(0), -2)], "Where"),
+            ("with itself", [("Add", {}, -1, -1)], "Add"),
+            ("beside itself", [("Concat", {"axis": 1}, -1, -1)], "Concat"),
+        )
+    },
 }
 
 
@@ -112,8 +132,16 @@ def test_caller_who_says_logits_has_softmax_taken_of_them(tmp_path):
 
 def test_tensor_before_a_sigmoid_can_be_named_and_is_what_the_file_is_held_to(tmp_path):
     taps, theirs, fused = answers(ending(tmp_path, [("Sigmoid", {})]), override={"logits": LAST})
-    assert taps.answer == LAST
+    assert (taps.answer, taps.passed_over) == (LAST, "y")
     np.testing.assert_allclose(fused["probabilities"], softmax(np.log(theirs / (1 - theirs))), atol=1e-5)
+
+
+@pytest.mark.parametrize("logits", [LAST, "tensor0", "y"])
+def test_whatever_is_named_as_logits_the_files_own_distribution_stays_the_answer(tmp_path, logits):
+    path = ending(tmp_path, [("Mul", {}, np.float32(0.2)), ("Softmax", {"axis": 1})])
+    taps, theirs, fused = answers(path, override={"logits": logits})
+    assert (taps.logits, taps.probabilities, taps.answer, taps.passed_over) == (logits, "y", "y", None)
+    np.testing.assert_allclose(fused["probabilities"], theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("nodes", [[], [("Sigmoid", {})]], ids=["logits", "sigmoid"])

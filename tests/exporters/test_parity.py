@@ -1,5 +1,7 @@
 """The fused graph is held to the victim's own file."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -8,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from exporters.fuse import fuse
 from exporters.graph import graph_bytes, load_graph
-from exporters.parity import PARITY, PARITY_HALF, PARITY_QUANTISED, check_parity, tolerance_of
+from exporters.parity import PARITY, PARITY_HALF, PARITY_QUANTISED, check_parity, distance_to_passed_over, tolerance_of
 from exporters.taps import find_taps
 from guard.detectors.msp import Msp
 from guard.errors import ParityError
@@ -31,9 +33,30 @@ def test_file_is_run_as_it_was_written_whatever_its_batch(tmp_path, batch):
 def test_softmax_taken_twice_is_found_by_output_and_amount(tmp_path):
     path = ending(tmp_path, [("Softmax", {"axis": 1}), ("Clip", {}, np.float32(0), np.float32(1))])
     model = load_graph(path)
-    twice = fused(model, find_taps(model, override={"logits": "y"}))
+    taps = find_taps(model)
+    twice = fused(model, replace(taps, logits="y", probabilities=None))
     with pytest.raises(ParityError, match=r"from output 'y' of victim.onnx by \d\.\d\de-01 on 7 images; at most 1e-05"):
-        check_parity(path, find_taps(model), twice, IMAGES)
+        check_parity(path, taps, twice, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "named", "least"),
+    [
+        ([("Identity", {})], {"logits": LAST}, 0.0),  # the same values by another name
+        ([("Mul", {}, np.float32(3)), ("Div", {}, np.float32(3))], {"logits": LAST}, 0.0),  # but for rounding
+        ([("Sigmoid", {})], {"logits": LAST}, 0.1),
+        ([("Mul", {}, np.float32(-1))], {"logits": LAST}, 0.1),
+        ([("Softmax", {"axis": 1}), ("Mul", {}, np.float32(100))], {"probabilities": "tensor0"}, 0.1),
+        ([("Softmax", {"axis": 1}), ("Gather", {"axis": 1}, np.array([0, 1]))], {"probabilities": "tensor0"}, None),
+    ],
+)
+def test_output_that_was_passed_over_is_compared_with_what_the_bundle_answers(tmp_path, nodes, named, least):
+    path = ending(tmp_path, nodes)
+    model = load_graph(path)
+    taps = find_taps(model, override=named)
+    assert taps.passed_over == "y"
+    found = distance_to_passed_over(path, taps, fused(model, taps), np.abs(IMAGES))
+    assert found == least if not least else found > least
 
 
 def test_changed_weight_is_found(tmp_path):

@@ -17,6 +17,8 @@ import torchvision
 from miniature import Done, InProcess, Miniature, call, discs, heard, listing, save, stripes
 from onnx import TensorProto, helper
 
+from exporters.graph import load_graph
+from exporters.taps import find_taps
 from guard.bundle import load_bundle
 from guard.detectors.registry import DETECTORS
 from guard.guard import Guard
@@ -290,3 +292,13 @@ def test_interrupt_in_the_middle_leaves_nothing(sent: signal.Signals, miniature:
     assert process.returncode == 130
     assert (out, "Traceback" in err) == ("", False)
     assert listing(tmp_path) == set()
+
+
+def test_answers_that_are_not_the_models_output_are_said_to_be_so(
+    miniature: Miniature, tmp_path: Path, knockguard: InProcess
+) -> None:
+    features = find_taps(load_graph(miniature.onnx)).penultimate
+    done = knockguard(*miniature.words(tmp_path / "bundle", "--detector", "msp", "--stage", f"logits={features}"))
+    assert done.code == 0, done.err
+    assert f"answers with {features!r}, as you said, and not with the model's output 'logits'" in done.words
+    assert "which has another number of classes" in done.words
