@@ -12,7 +12,7 @@ peer() {
   printf 'export KNOCKGUARD_%s_PYTHON=%q\n' "${name^^}" "$folder/$name/bin/python"
 }
 
-# Pillow and structlog: what the guard needs inside MLServer beside what is there.
-peer mlserver mlserver onnxruntime pillow structlog
-peer kserve kserve onnxruntime
+# Behind onnxruntime: what the guard needs inside these hosts beside what is there.
+peer mlserver mlserver onnxruntime pillow structlog googleapis-common-protos
+peer kserve kserve onnxruntime pillow structlog googleapis-common-protos
 peer triton nvidia-pytriton onnxruntime

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from guard.errors import ExportError
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(write_tiny(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def kserve(folder: Path, bundle: Bundle, **options: bool) -> Path:
@@ -128,6 +132,17 @@ def test_service_is_closed_to_all_but_the_gateway(bundle: Bundle, tmp_path: Path
     assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "knockguard"}}}]
     assert [p["port"] for p in rule["ports"]] == [p["containerPort"] for p in model["ports"]]
     assert (folder / "repository/tiny/config.pbtxt").is_file()
+
+
+def test_policy_is_one_that_kubernetes_takes_and_names_the_gateways_own_pods(bundle: Bundle) -> None:
+    _, policy = yaml.safe_load_all(inference_service(bundle.manifest, storage_uri="pvc://models/tiny"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, about how it finds its files
+        validator = pytest.importorskip("kubernetes_validate", reason="`pip install kubernetes-validate` has the schemas")
+        validator.validate(policy, "1.35", strict=True)
+    deployment = yaml.safe_load((DEPLOY / "kubernetes/deployment.yaml").read_text(encoding="utf-8"))
+    (peer,) = policy["spec"]["ingress"][0]["from"]
+    assert peer["podSelector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Birds_v2.1", "birds-v2-1"), ("34-ResNet", "resnet"), ("a" * 128, "a" * 53)])

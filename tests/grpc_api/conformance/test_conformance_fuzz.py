@@ -1,5 +1,6 @@
 """Whatever arrives is answered or refused: never UNKNOWN, never as a fault of ours, never with a stack trace in the log."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ PARSED = [
     *(f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ModelReady", "ModelMetadata", "RepositoryIndex")),
     "/grpc.health.v1.Health/Check",
 ]
+NO_MESSAGE = b"\xff\xff\xff"
 GOOD = ask(np.zeros((2, *SHAPE), np.float32), id="a", model_version="3").SerializeToString()
 
 dims = st.integers(-2, 5) | st.integers(-(2**63), 2**63 - 1)
@@ -83,31 +85,27 @@ def test_good_message_with_a_byte_changed_or_its_end_cut_off(channel: grpc.Chann
 
 @often
 @given(method=st.sampled_from(PARSED), data=st.binary(max_size=64))
-@example(method=INFER, data=b"\xff\xff\xff")
+@example(method=INFER, data=NO_MESSAGE)
 @example(method="/grpc.health.v1.Health/Check", data=b"\x0a\x05ti")
 def test_bytes_that_are_no_message_are_refused_in_words(channel: grpc.Channel, method: str, data: bytes) -> None:
     assert status(channel, method, data) in EXPECTED
 
 
-def test_refusal_of_what_is_no_message_is_counted_and_leaves_no_trace_in_the_log(
+def test_what_is_no_message_is_refused_after_its_sender_and_leaves_no_trace_in_the_log(
     bundle: Path, start: Any, tmp_path: Path
 ) -> None:
-    with start(bundle) as served, grpc.insecure_channel(served.address) as channel:
+    (tmp_path / "keys").write_text(f"shop:{sha256(b'key').hexdigest()}\n")
+    with start(bundle, "--api-keys", str(tmp_path / "keys")) as served, grpc.insecure_channel(served.address) as channel:
+        for data in (NO_MESSAGE, good().SerializeToString()):
+            assert status(channel, INFER, data) == "UNAUTHENTICATED"
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(INFER)(b"\xff\xff\xff", timeout=20)
+            channel.unary_unary(INFER)(NO_MESSAGE, timeout=20, metadata=(("x-api-key", "key"),))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert caught.value.details() == "these 3 bytes are no message that ModelInfer takes"
         with pytest.raises(grpc.RpcError) as watched:
-            next(channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff\xff\xff", timeout=20))
+            next(channel.unary_stream("/grpc.health.v1.Health/Watch")(NO_MESSAGE, timeout=20))
         assert watched.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert served.total("grpc_server_handled_total", grpc_method="ModelInfer", grpc_code="INVALID_ARGUMENT") == 1
         served.end()
         assert "Traceback" not in served.log.read_text()
         assert "DecodeError" not in served.log.read_text()
-
-
-def test_who_has_no_key_is_told_so_whatever_it_sends(bundle: Path, start: Any, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(f"shop:{'0' * 64}\n")
-    with start(bundle, "--api-keys", str(tmp_path / "keys")) as served, grpc.insecure_channel(served.address) as channel:
-        for data in (b"\xff\xff\xff", good().SerializeToString()):
-            assert status(channel, INFER, data) == "UNAUTHENTICATED"
