@@ -49,6 +49,11 @@ class Dependency:
         return self._breaker.state
 
     @property
+    def retry_after_s(self) -> float:
+        """Seconds until it is worth asking again: 0 while closed."""
+        return self._breaker.retry_after_s
+
+    @property
     def lets_through(self) -> bool:
         """Whether queries are answered now, with it or without."""
         return self.state is State.CLOSED or self.mode is FailMode.OPEN
@@ -82,7 +87,7 @@ class Dependency:
 
     def away(self) -> NotLoadedError:
         """Return what callers hear while it is left alone; which dependency it is, is none of their business."""
-        return NotLoadedError("the model is not there now; try again shortly", retry_after_s=self._breaker.retry_after_s)
+        return NotLoadedError("the model is not there now; try again shortly", retry_after_s=self.retry_after_s)
 
     def _changed(self, state: State) -> None:
         if state is State.CLOSED:

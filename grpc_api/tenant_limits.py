@@ -8,7 +8,8 @@ from typing import TypeVar
 import structlog
 
 from grpc_api.allowances import Allowances
-from grpc_api.breaker import Breaker, Patience
+from grpc_api.breaker import Patience
+from grpc_api.dependency import Dependency, Fault
 from grpc_api.failing import FailMode
 from grpc_api.repeats import Repeats
 from grpc_api.telemetry import Metrics, TenantMetrics
@@ -44,7 +45,7 @@ class TenantLimits:
         self._metrics = metrics
         self._mode = on_store_failure
         self._known = known
-        self._breaker = Breaker(_PATIENCE)
+        self.health = Dependency("store", _PATIENCE, mode=on_store_failure, store=store.name)
         self._repeats = Repeats()
 
     @property
@@ -126,28 +127,23 @@ class TenantLimits:
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return the store's answer; StoreError if there is none, or if it is left alone because there was none for a while."""
-        ticket = self._breaker.enter() or self._breaker.probe()
+        ticket = self.health.enter() or self.health.probe()
         try:
             if ticket is None:
                 raise StoreError("rows cannot be counted now; try again shortly")
             answer = await ask()
         except StoreError as error:
             if ticket is not None:
-                self._breaker.failed(ticket)
+                self.health.failed(Fault.ERROR, ticket, _reason(error))
             self._metrics.store_failed()
-            error.retry_after_s = max(self._breaker.retry_after_s, _PATIENCE.first_s)
+            error.retry_after_s = max(self.health.retry_after_s, _PATIENCE.first_s)
             raise
-        self._breaker.succeeded(ticket)
+        self.health.succeeded(ticket)
         return answer
 
     def _tell(self, error: StoreError) -> None:
         """Log, once in a while, what is passed over; what a query fails by is logged where all such errors are."""
-        cause = error.__cause__
-        reason = (
-            "it is left alone for a while"
-            if cause is None
-            else f"{type(cause).__name__}: {cause}".partition("\n")[0][:_MAX_REASON]
-        )
+        reason = _reason(error)
         untold = self._repeats.untold(reason)
         if untold is not None:
             log.error("limit_store_failed", store=self._store.name, reason=reason, mode=self._mode.value, since_last_told=untold)
@@ -172,7 +168,16 @@ def open_tenant_limits(
     watched = Watched((file,), read)
     store = settings.open_store()
     counted = TenantMetrics(metrics, store.name, settings.on_store_failure)
-    return TenantLimits(lambda: watched.value, store, counted, on_store_failure=settings.on_store_failure, known=known)
+    limits = TenantLimits(lambda: watched.value, store, counted, on_store_failure=settings.on_store_failure, known=known)
+    metrics.dependencies.watch("", "", (limits.health,))  # of no model by itself
+    return limits
+
+
+def _reason(error: StoreError) -> str:
+    cause = error.__cause__
+    if cause is None:
+        return "it is left alone for a while"
+    return f"{type(cause).__name__}: {cause}".partition("\n")[0][:_MAX_REASON]
 
 
 def _is_callers(error: Exception) -> bool:

@@ -56,7 +56,8 @@ class Desk:
             table = Table("depends on", "for", "breaker", "without it", "lost", "faults")
             for item in answer.dependencies:
                 faults = ", ".join(f"{n} {fault}" for fault, n in sorted(item.faults.items()) if n) or "none"
-                table.add_row(item.name, f"{item.model}/{item.version}", item.state, item.mode, f"{item.openings} times", faults)
+                whom = f"{item.model}/{item.version}" if item.model else "all"
+                table.add_row(item.name, whom, item.state, item.mode, f"{item.openings} times", faults)
             out.print(table)
         if answer.drifts:
             table = Table("detector", "of", "recent rows", "PSI (unmoved)", "gap (critical)", "moved")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import grpc
 
 from grpc_api.audit_log import AuditLog
-from grpc_api.dependency import Fault
+from grpc_api.dependency import Dependency, Fault
 from grpc_api.hosting import Hosting, Release
 from grpc_api.loading import Mode
 from grpc_api.servicers.handlers import service_handler
@@ -53,10 +53,17 @@ class AdminServicer:
             flagged=self._ledger.flagged,
             audit_written_rows=self._audit.n_written if self._audit else 0,
             audit_dropped_rows=self._audit.n_dropped if self._audit else 0,
-            dependencies=(found for release in self._hosting.releases for found in _dependencies(release)),
+            dependencies=self._dependencies(),
             drifts=(found for release in self._hosting.releases for found in _drifts(release)),
             unguarded_rows=sum(release.pipeline.n_unguarded for release in self._hosting.releases),
         )
+
+    def _dependencies(self) -> Iterator[pb.Dependency]:
+        for release in self._hosting.releases:
+            for found in release.pipeline.dependencies:
+                yield _dependency(found, release.manifest.name, release.manifest.version)
+        if self._tenant_limits is not None:
+            yield _dependency(self._tenant_limits.health)
 
     async def ListBundles(self, _request: pb.ListBundlesRequest, _context: object) -> pb.ListBundlesResponse:
         return pb.ListBundlesResponse(bundles=map(_bundle, self._hosting.releases))
@@ -141,18 +148,16 @@ def _apply_to(word: str) -> ApplyTo:
         raise ConfigError(f"apply_to is {word[:32]!r}{nearest(word, [a.value for a in ApplyTo])}") from None
 
 
-def _dependencies(release: Release) -> Iterator[pb.Dependency]:
-    manifest = release.manifest
-    for found in release.pipeline.dependencies:
-        yield pb.Dependency(
-            name=found.name,
-            model=manifest.name,
-            version=manifest.version,
-            mode=found.mode.value,
-            state=found.state.value,
-            openings=found.openings,
-            faults={fault.value: found.faults[fault] for fault in Fault},
-        )
+def _dependency(found: Dependency, model: str = "", version: str = "") -> pb.Dependency:
+    return pb.Dependency(
+        name=found.name,
+        model=model,
+        version=version,
+        mode=found.mode.value,
+        state=found.state.value,
+        openings=found.openings,
+        faults={fault.value: found.faults[fault] for fault in Fault},
+    )
 
 
 def _drifts(release: Release) -> Iterator[pb.Drift]:

@@ -226,6 +226,9 @@ def test_redis_that_is_killed_fails_as_told_and_counts_again_when_it_is_back(
                     ask(served.address, "free", 3)
                 assert caught.value.retry_after_s > 0
         assert served.counter("knockguard_store_failures_total", store="redis", mode=mode.value) >= 5
+        told = {"dependency": "store", "mode": mode.value}
+        assert served.total("knockguard_breaker_state", state="closed", **told) == 0
+        assert served.total("knockguard_dependency_faults_total", dependency="store") >= 3
         assert redis.start()
         deadline = time.monotonic() + 30
         refused = 0
@@ -237,6 +240,7 @@ def test_redis_that_is_killed_fails_as_told_and_counts_again_when_it_is_back(
             except BackendError:
                 time.sleep(0.1)
         assert refused
+        assert served.total("knockguard_breaker_state", state="closed", **told) == 1
         log = served.log.read_text()
     assert "ConnectionError" in log
     assert "open-sesame-7" not in log
