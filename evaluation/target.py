@@ -13,6 +13,7 @@ from guard.errors import InvalidInputError, PermissionDeniedError, QuotaExceeded
 from guard.types import Floats, Ints, Pixels
 
 _PATIENCE = 20  # times that one request is sent again to a server that asks for time
+_LONGEST_WAIT_S = 300.0  # a quota may ask for a day: then it is better to end, and to go on when there is a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +129,7 @@ async def _patiently(client: GuardClient, target: Target, pixels: Pixels) -> Flo
         try:
             return await client.infer(target.model, target.input_name, pixels)
         except QuotaExceededError as error:
+            if error.retry_after_s > _LONGEST_WAIT_S:
+                raise
             await asyncio.sleep(error.retry_after_s)
     return await client.infer(target.model, target.input_name, pixels)

@@ -21,6 +21,7 @@ class RedisServer:
     folder: Path
     port: int
     password: str | None = None
+    tls: tuple[Path, Path] | None = None  # its certificate and key: then it speaks TLS alone
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     @property
@@ -30,14 +31,20 @@ class RedisServer:
     def start(self) -> bool:
         """Start it in its place; False if somebody else has taken that."""
         secret = [] if self.password is None else ["--requirepass", self.password]
-        with (self.folder / "redis.log").open("ab") as log:
-            command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        port = ["--port", str(self.port)]
+        if self.tls is not None:
+            certificate, key = map(str, self.tls)
+            port = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            port += ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate]
+        path = self.folder / "redis.log"
+        with path.open("ab") as log:
+            said = log.tell()
+            command = ["redis-server", *port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
             self.process = subprocess.Popen([*command, "--dir", str(self.folder), *secret], stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return True
+            if b"Ready to accept connections" in path.read_bytes()[said:]:  # the port may answer and be another's
+                return True
             time.sleep(0.01)
         return False
 
@@ -56,14 +63,14 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, *, password: str | None = None) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *, password: str | None = None, tls: tuple[Path, Path] | None = None) -> Iterator[RedisServer]:
     """Run a Redis of its own for as long as the block runs; skips where there is no program or no client of it."""
     pytest.importorskip("redis", reason="no client of Redis; the extra redis has it")
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server on the PATH; Debian's package of that name has it")
     for _ in range(10):  # a free port may be taken before it is ours
         with socket.create_server(("127.0.0.1", 0)) as free:
-            server = RedisServer(folder, free.getsockname()[1], password)
+            server = RedisServer(folder, free.getsockname()[1], password, tls)
         if server.start():
             break
     else:

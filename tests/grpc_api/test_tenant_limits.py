@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from authority import Authority
 from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from PIL import Image
@@ -44,6 +46,7 @@ from guard.errors import (
 from guard.evidence.allowance import Allowance, Standing
 from guard.evidence.stores.base import Store
 from guard.evidence.stores.memory import MemoryStore
+from guard.evidence.stores.redis_store import Place, RedisStore
 
 KEYS = {"shop": "key-of-the-shop", "lab": "key-of-the-lab", "free": "key-of-the-free"}
 DAY_LIMITS = """
@@ -291,6 +294,33 @@ def test_redis_that_hangs_holds_up_few_queries_and_none_for_long(limited: Any, r
             assert time.monotonic() - started < 40 * 0.5 / 2  # each of them would have waited half a second
         finally:
             redis.thaw()
+
+
+@pytest.mark.server
+def test_redis_is_known_by_its_certificate_or_told_nothing(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on the PATH")
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    pair = authority.sign("redis", "IP:127.0.0.1")
+    elsewhere = authority.sign("elsewhere", "IP:127.0.0.9")
+
+    def used(address: str, known_by: Path | None) -> int:
+        async def take() -> int:
+            store = RedisStore(Place(address, ca_file=known_by, timeout_s=3))
+            try:
+                return (await store.take("shop", 1, Allowance(quota_rows=5))).used
+            finally:
+                await store.close()
+
+        return asyncio.run(take())
+
+    with redis_server(tmp_path, tls=(pair.certificate, pair.key)) as server:
+        assert used(server.address, authority.own.certificate) == 1
+        for known_by in (other.own.certificate, None):  # another authority's, and in the clear
+            with pytest.raises(StoreError):
+                used(server.address, known_by)
+    with redis_server(tmp_path, tls=(elsewhere.certificate, elsewhere.key)) as server, pytest.raises(StoreError):
+        used(server.address, authority.own.certificate)  # a good certificate of another host
 
 
 class Away(Store):
