@@ -78,7 +78,8 @@ def calibrate_per_class(scores: Floats, top: Ints, *, n_classes: int, target_fpr
     if (fewest := int(counts.min())) < (needed := smallest_n(target_fpr, confidence)):
         raise CalibrationError(
             f"class {int(counts.argmin())} has {fewest} calibration images, which cannot support a false-positive rate of "
-            f"{target_fpr:g} with {confidence:.0%} confidence; give at least {needed} of each class, or one threshold for all"
+            f"{target_fpr:g} with {confidence:.0%} confidence: {needed} are needed; give {_times(needed, fewest)}of "
+            "that class, or ask for one threshold for all"
         )
     pooled = calibrate(scores, target_fpr=target_fpr, confidence=confidence)
     own = (calibrate(scores[top == c], target_fpr=target_fpr, confidence=confidence).value for c in range(n_classes))
@@ -96,9 +97,11 @@ def check_supported(n: int, *, target_fpr: float, confidence: float) -> None:
     """CalibrationError unless n scores can support the target; it names the n that would do."""
     needed = smallest_n(target_fpr, confidence)
     if n < needed:
+        target = target_for(n, confidence)
+        instead = "" if target is None else f", or ask for {target:g} or more"
         raise CalibrationError(
             f"{n} calibration images cannot support a false-positive rate of {target_fpr:g} with {confidence:.0%} confidence; "
-            f"give at least {needed}, or ask for {smallest_target(n, confidence):.3g} or more"
+            f"give at least {needed}{instead}"
         )
 
 
@@ -118,6 +121,22 @@ def smallest_target(n: int, confidence: float) -> float:
     return 1.0 if n == 0 else -math.expm1(math.log1p(-confidence) / n)
 
 
+def target_for(n: int, confidence: float) -> float | None:
+    """Return the least target of three digits that n scores can support, or None if there is none."""
+    if n == 0:
+        return None
+    least = smallest_target(n, confidence)
+    step = 10.0 ** (math.floor(math.log10(least)) - 2)
+    # Upwards, or what is proposed would be refused in turn.
+    target = round(math.ceil(least / step - 1e-6) * step, 15)
+    return target if target < 1 else None
+
+
+def _times(needed: int, n: int) -> str:
+    """Return by what a number of images must grow, in words; whoever gives them counts others than those that calibrate."""
+    return "images " if n == 0 else f"{math.ceil(10 * needed / n) / 10:g} times as many images "
+
+
 def _most_above(n: int, target_fpr: float, confidence: float) -> int:
     """Return the most calibration scores that may lie above the threshold.
 
@@ -129,6 +148,6 @@ def _most_above(n: int, target_fpr: float, confidence: float) -> int:
     for above in range(n):
         total += math.exp(log_choose + above * log_p + (n - above) * log_q)
         if total > 1 - confidence:
-            return above - 1
+            return max(above - 1, 0)  # none at all is `smallest_n`'s to allow, which has rounded once less
         log_choose += math.log(n - above) - math.log(above + 1)
     return n - 1

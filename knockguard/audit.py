@@ -24,7 +24,7 @@ from guard.whole import write_whole
 from knockguard.audit_scoring import Scored, Scorer, zero
 from knockguard.console import Stages, note, out
 from knockguard.matching import resized, through
-from knockguard.pools import WHOLE, Reading, Source, look_through
+from knockguard.pools import WHOLE, Pool, Reading, Source, check_apart, look_through
 from knockguard.synthetic_pool import Synthetic, is_synthetic
 
 RESULT, WORDS, PAGE = "audit.json", "audit.md", "audit.html"
@@ -93,7 +93,7 @@ class _Auditor:
     def pool(self, path: Path, progress: Reporter) -> PoolAudit:
         """Measure on one out pool."""
         seed, made = self._options.seed, is_synthetic(path)
-        source: Source = Synthetic.of(self._inside, n=self._options.limit, seed=seed) if made else _look(path, self._options)
+        source = Synthetic.of(self._inside, n=self._options.limit, seed=seed) if made else self._apart(path)
         chain = chain_for(self._inside.short_sides[_ALL], source.short_sides[_ALL], size=self._size)
         n_in, n = len(self._plain), source.counts()[_ALL]
         inside, _ = through(chain, self._inside, {_ALL: seed}, progress=lambda done, _: progress(done, n_in + n))
@@ -118,6 +118,11 @@ class _Auditor:
             worst_classes=_by_class(excess, source.labels[_ALL])[:_N_CLASSES],
             distances=_distances(in_scored, out_scored, excess),
         )
+
+    def _apart(self, path: Path) -> Source:
+        found = _look(path, self._options)
+        check_apart(self._inside, found)
+        return found
 
     def audit(self, pools: tuple[PoolAudit, ...], progress: Reporter) -> tuple[Audit, Shown]:
         """Re-encode the in images, and put everything together."""
@@ -162,7 +167,7 @@ class _Auditor:
         )
 
 
-def _look(source: Path, options: AuditOptions) -> Source:
+def _look(source: Path, options: AuditOptions) -> Pool:
     found = look_through(source, WHOLE, Reading(options.limit, options.seed))
     if (n := found.counts()[_ALL]) < _MIN_IMAGES:
         raise InvalidInputError(f"{source} holds {n} images; an audit needs at least {_MIN_IMAGES}")

@@ -85,6 +85,10 @@ class Pool:
         """Return how many images each side has."""
         return {side: len(found) for side, found in self.short_sides.items()}
 
+    def places(self) -> dict[bytes, int]:
+        """Return hash of each chosen image -> where it stands in the source."""
+        return {digest: place for place, (_, _, digest) in self._where.items()}
+
     def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]:
         """Yield side, row and (h, w, 3) image of every chosen one, in the source's order; rows are by hash, whatever the names.
 
@@ -107,6 +111,22 @@ class Pool:
             raise InvalidInputError(
                 f"{self.source} has lost images since it was looked at; let nobody write there, and start again"
             )
+
+
+def check_apart(inside: Pool, outside: Pool) -> None:
+    """InvalidInputError if images are in both: whatever is measured between the two is worth nothing then."""
+    ours, theirs = inside.places(), outside.places()
+    if not (both := ours.keys() & theirs.keys()):
+        return
+    first = min(theirs[digest] for digest in both)
+    name = next(read(outside.source, only={first})).name
+    a, b = inside.source.resolve(), outside.source.resolve()
+    nested = f"; {outside.source} lies in {inside.source}" if a in b.parents else ""
+    nested = f"; {inside.source} lies in {outside.source}" if b in a.parents else nested
+    raise InvalidInputError(
+        f"{len(both)} of the {len(theirs)} images of {outside.source} are among those of {inside.source} as well, {name} for "
+        f"one{nested}; an image is of the model's own kind or it is not, so take them out of one of the two"
+    )
 
 
 def look_through(source: Path, split: Split, reading: Reading) -> Pool:

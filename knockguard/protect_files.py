@@ -21,9 +21,10 @@ from guard.preprocess import image_size
 from guard.rate import Rate
 from guard.registry import nearest
 from knockguard.console import Stages, note, out, warn
+from knockguard.enough import check_enough
 from knockguard.matching import match
 from knockguard.networks import check_networks
-from knockguard.pools import IN_SPLIT, OUT_SPLIT, Reading, Source, look_through
+from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Source, check_apart, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
 from knockguard.synthetic_pool import Synthetic, is_synthetic
 
@@ -85,6 +86,13 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     reading = Reading(options.limit, options.seed)
     with stages.stage("looking through in images"):
         inside = look_through(options.inside, IN_SPLIT, reading)
+        check_enough(
+            inside,
+            target_fpr=plan.target_fpr,
+            confidence=plan.confidence,
+            limit=options.limit,
+            n_classes=taps.n_classes if options.per_class else None,
+        )
     with stages.stage("looking through the out pool"):
         outside = _out_pool(inside, options)
     if not outside.by_class:
@@ -128,9 +136,11 @@ def _overlapping(plan: Plan, material: Material, outside: Source, mapping: dict[
     return replace(plan, overlap=overlap)
 
 
-def _out_pool(inside: Source, options: ProtectOptions) -> Source:
+def _out_pool(inside: Pool, options: ProtectOptions) -> Source:
     if not is_synthetic(options.out_pool):
-        return look_through(options.out_pool, OUT_SPLIT, Reading(options.limit, options.seed))
+        outside = look_through(options.out_pool, OUT_SPLIT, Reading(options.limit, options.seed))
+        check_apart(inside, outside)
+        return outside
     warn(
         "the out pool is synthetic: what it tests on are its own kinds, not what an adversary sends. Audit with public images: "
         "knockguard audit BUNDLE --pool DIR --pool synthetic"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from guard.calibration import Threshold, calibrate, calibrate_per_class, smallest_n, smallest_target, strictest
+from guard.calibration import Threshold, calibrate, calibrate_per_class, smallest_n, smallest_target, strictest, target_for
 from guard.errors import CalibrationError
 
 
@@ -48,6 +48,23 @@ def test_refusal_names_the_n_that_would_do_and_the_target_that_n_supports() -> N
     assert smallest_target(100, 0.99) == pytest.approx(0.045, abs=1e-3)
 
 
+def test_target_that_is_proposed_is_supported_by_the_very_n_and_hardly_above_the_least() -> None:
+    for n in range(1, 3000):
+        for confidence in (0.9, 0.99):
+            target = target_for(n, confidence)
+            if target is not None:
+                assert smallest_n(target, confidence) <= n
+                assert target <= 1.0101 * smallest_target(n, confidence)
+    assert (target_for(0, 0.99), target_for(1, 0.99)) == (None, 0.99)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_least_n_of_a_loose_target_calibrates(n: int) -> None:
+    target = target_for(n, 0.99)
+    assert target is not None
+    assert calibrate(np.arange(n, dtype=np.float32), target_fpr=target).value == n - 1
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(CalibrationError, match="1 of 500 calibration scores"):
@@ -82,7 +99,7 @@ def test_each_class_is_held_to_the_target_by_its_own_scores() -> None:
 
 def test_class_with_too_few_rows_is_refused_by_name_with_the_n_that_would_do() -> None:
     top = np.repeat([0, 1, 2], [200, 89, 200])
-    with pytest.raises(CalibrationError, match=r"class 1 has 89 calibration images.*give at least 90 of each class"):
+    with pytest.raises(CalibrationError, match=r"class 1 has 89 calibration images.*90 are needed; give 1.1 times as many"):
         calibrate_per_class(np.zeros(489, np.float32), top, n_classes=3, target_fpr=0.05)
     with pytest.raises(CalibrationError, match="class 3 has 0"):
         calibrate_per_class(np.zeros(489, np.float32), np.arange(489) % 3, n_classes=4, target_fpr=0.05)

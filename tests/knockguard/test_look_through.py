@@ -16,7 +16,7 @@ from guard.errors import InvalidInputError
 from guard.images import decode, read
 from guard.types import Pixels
 from knockguard.matching import match
-from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Split, look_through
+from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Split, check_apart, look_through
 
 READING = Reading(10_000, 0)
 
@@ -131,6 +131,20 @@ def test_broken_image_is_refused_only_if_it_is_chosen(miniature: Miniature, tmp_
     (tmp_path / "in" / "early.png").write_bytes(early)
     with pytest.raises(InvalidInputError, match=r"early\.png is not an image"):
         look_through(tmp_path / "in", IN_SPLIT, Reading(200, 0))
+
+
+def test_pool_that_lies_in_the_other_is_refused_with_the_count_and_an_example(tmp_path: Path) -> None:
+    save(discs(120, seed=8)[0], tmp_path / "in")
+    save(stripes(90, seed=9), tmp_path / "in" / "out", ("a", "b", "c"))
+    save(stripes(90, seed=10), tmp_path / "other", ("a", "b", "c"))
+    inside = look_through(tmp_path / "in", IN_SPLIT, READING)
+    with pytest.raises(InvalidInputError, match=r"^90 of the 90 images of .*/in/out are .*/in/out/a/0000.png.*/in/out lies in"):
+        check_apart(inside, look_through(tmp_path / "in" / "out", OUT_SPLIT, READING))
+    other = tmp_path / "other"
+    check_apart(inside, look_through(other, OUT_SPLIT, READING))
+    shutil.copy(tmp_path / "in" / "0007.png", other / "b" / "also.png")
+    with pytest.raises(InvalidInputError, match=r"^1 of the 91 images of .*/other/b/also.png for one; an image is"):
+        check_apart(inside, look_through(other, OUT_SPLIT, READING))
 
 
 def test_image_that_changed_in_between_is_refused(miniature: Miniature, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_thresholds_of_each_class_are_served(miniature: Miniature, tmp_path: Pat
     decided = guard.decide(np.eye(3, dtype=np.float32), np.full((3, 3), between, np.float32))
     assert decided.flagged.tolist() == [own < between for own in threshold.per_class]
     few = knockguard(*miniature.words(tmp_path / "few", "--per-class"))
-    assert (few.code, "give at least 90 of each class, or one threshold for all" in few.words) == (3, True)
+    assert (few.code, "for each of 3 classes: 270 are needed" in few.words) == (3, True)
 
 
 def test_synthetic_pool_protects_without_a_public_one(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
@@ -201,7 +201,8 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "in few": (["{victim}", "--in", "{wrong}/few", *OUT], 3, ["few: ", "at least 50 are needed", "there are 40 in all"]),
     "out few": (["{victim}", *IN, "--out-pool", "{wrong}/few"], 3, ["few: ", "at least 50 are needed"]),
     "out small": (["{victim}", *IN, "--out-pool", "{wrong}/thumbnails"], 3, ["thumbnails", "at least"]),
-    "strict": ([*GOOD, "--target-fpr", "0.001"], 3, ["cannot support a false-positive rate of 0.001", "give at least 4603"]),
+    "strict": ([*GOOD, "--target-fpr", "0.001"], 3, ["a false-positive rate of 0.001", "4603 are needed", "and --limit 1"]),
+    "one source": (["{victim}", *IN, "--out-pool", "{in}"], 3, ["420 of the 420 images", "take them out of one of the two"]),
     "no share": ([*GOOD, "--target-fpr", "5"], 3, ["target_fpr is 5", "between 0 and 1"]),
     "detector": ([*GOOD, "--detector", "energi"], 2, ["'energi'", "did you mean 'energy'"]),
     **{
@@ -254,6 +255,7 @@ def test_what_cannot_be_protected_is_refused_with_the_way_out(
     assert ("Traceback" in done.err, done.out) == (False, "")
     assert (listing(tmp_path), listing(wrong["wrong"])) == (set(), before), "something half-written stayed"
     assert "[4/4]" not in done.err, "refused only after the long work"
+    assert case != "strict" or "[2/4]" not in done.err, "refused only after the out pool was read"
     if case in NEED_NO_IMAGE:
         assert "[1/4]" not in done.err, "refused only after images were read"
 
