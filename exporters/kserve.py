@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from exporters.repository import WARNING, served_model, write_model
-from exporters.triton import CONFIG, MODEL, triton_config
+from exporters.triton import CONFIG, MAX_BATCH_ROWS, MODEL, triton_config
 from guard.bundle import Bundle, Manifest
 from guard.errors import ExportError
 
@@ -19,7 +19,13 @@ _MAX_NAME = 53  # a host name's label has 63, and KServe appends "-predictor"
 
 
 def write_kserve(  # noqa: PLR0913  # each further one has a default
-    folder: Path, bundle: Bundle, *, storage_uri: str, expose_scores: bool = False, max_batch_rows: int = 32, force: bool = False
+    folder: Path,
+    bundle: Bundle,
+    *,
+    storage_uri: str,
+    expose_scores: bool = False,
+    max_batch_rows: int = MAX_BATCH_ROWS,
+    force: bool = False,
 ) -> Path:
     """Write `folder` whole or not at all, and return it; ExportError if it exists and `force` was not given.
 

@@ -11,10 +11,11 @@ from guard.bundle import Bundle, Manifest
 
 CONFIG = "config.pbtxt"
 MODEL = "model.onnx"
+MAX_BATCH_ROWS = 256  # of one request: as many as a gateway lets in, since Triton refuses what is larger
 
 
 def write_triton(
-    repository: Path, bundle: Bundle, *, expose_scores: bool = False, max_batch_rows: int = 32, force: bool = False
+    repository: Path, bundle: Bundle, *, expose_scores: bool = False, max_batch_rows: int = MAX_BATCH_ROWS, force: bool = False
 ) -> Path:
     """Write `<repository>/<name>/` whole or not at all, and return it; ExportError if it exists and `force` was not given.
 
@@ -31,7 +32,7 @@ def write_triton(
     return folder
 
 
-def triton_config(manifest: Manifest, *, expose_scores: bool = False, max_batch_rows: int = 32) -> str:
+def triton_config(manifest: Manifest, *, expose_scores: bool = False, max_batch_rows: int = MAX_BATCH_ROWS) -> str:
     """Return the text of config.pbtxt."""
     outputs = output_tensors(manifest, expose_scores=expose_scores)
     return (

@@ -112,6 +112,10 @@ class UpstreamSettings(Section):
         Literal["upstream", "bundle"],
         Field(description="where scores come from: the fused model there, or the bundle's own graph here, beside a plain model"),
     ] = "upstream"
+    max_rows: Annotated[
+        int,
+        Field(ge=0, le=4096, description="rows it takes at once, Triton's max_batch_size; more go in parts, 0 is all at once"),
+    ] = 0
     timeout_s: Annotated[float, Field(gt=0, le=600, description="seconds that a call may take, if its caller waits longer")] = (
         10.0
     )

@@ -23,7 +23,7 @@ def export(
         bool, typer.Option("--guarded", help="Put the guard into MLServer's own model class; it needs no gateway then.")
     ] = False,
     max_batch_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows that Triton puts into one inference, at most; 32 by default.")
+        int | None, typer.Option(min=1, help="Rows that Triton takes in one request, at most; 256 by default, as the gateway.")
     ] = None,
     storage_uri: Annotated[
         str | None, typer.Option(help="Where KServe will fetch the repository: pvc://VOLUME/PATH, s3://..., gs://...")

@@ -31,6 +31,7 @@ def open_backend(bundle: Bundle, settings: GatewaySettings) -> Backend:
         timeout_s=told.timeout_s,
         ca_file=told.ca_file,
         max_message_bytes=settings.limits.max_message_mib << 20,
+        max_rows=told.max_rows,
     )
     scorer = Scorer(bundle, provider=settings.provider, threads=settings.threads) if told.scores == "bundle" else None
     answer = Answer(told.output or manifest.output, logits=told.logits)

@@ -55,7 +55,7 @@ class Proxy(Backend):
         self._detector: Detector = (
             FromUpstream(manifest, upstream, failing) if scorer is None else Beside(manifest, scorer, failing)
         )
-        self._zeros = np.zeros((2, *manifest.input.shape), np.float32)
+        self._zeros = np.zeros((min(2, upstream.max_rows or 2), *manifest.input.shape), np.float32)
         self._watch = Watch(
             upstream,
             self._detector.health,
@@ -83,12 +83,21 @@ class Proxy(Backend):
         return self._upstream.health, self._detector.health
 
     def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats | None]:
+        deadline, step = deadline_in(timeout_s), self._upstream.max_rows or len(inputs)
+        if len(inputs) <= step:
+            return self._part(inputs, deadline)
+        parts = [self._part(inputs[start : start + step], deadline) for start in range(0, len(inputs), step)]
+        scores = [found for _, found in parts if found is not None]
+        # Without the scores of one part, the request is one that the detector has not seen.
+        return np.concatenate([answer for answer, _ in parts]), np.concatenate(scores) if len(scores) == len(parts) else None
+
+    def _part(self, inputs: Floats, deadline: float) -> tuple[Floats, Floats | None]:
         called, scored = (dependency.enter() for dependency in self.dependencies)
         if called is None:  # told at once: else every caller would wait for the same silence
             raise self._upstream.health.away()
         if scored is None and self._detector.health.mode is FailMode.CLOSED:
             raise self._detector.health.away()
-        return self._infer(inputs, deadline_in(timeout_s), called, scored)
+        return self._infer(inputs, deadline, called, scored)
 
     def close(self) -> None:
         self._watch.close()

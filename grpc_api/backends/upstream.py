@@ -53,6 +53,7 @@ class Address:
     timeout_s: float = 10.0
     ca_file: Path | None = None
     max_message_bytes: int = 64 << 20
+    max_rows: int = 0  # of one request there; 0 is as many as there are
 
 
 class Upstream:
@@ -61,6 +62,7 @@ class Upstream:
     def __init__(self, address: Address, failing: FailingSettings = _FAILING) -> None:
         """Open the connection, which nobody needs to answer yet; ConfigError if `ca_file` cannot be read."""
         self._address = address
+        self.max_rows = address.max_rows
         self._channel = _channel(address)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._model_ready = self._method("ModelReady", pb.ModelReadyRequest, pb.ModelReadyResponse)

@@ -45,7 +45,7 @@ def config_of(text: str) -> model_config_pb2.ModelConfig:
 
 def test_tritons_parser_reads_what_the_manifest_says(bundle: Bundle, tmp_path: Path) -> None:
     config = config_of((write_triton(tmp_path, bundle) / "config.pbtxt").read_text(encoding="utf-8"))
-    assert (config.name, config.backend, config.max_batch_size) == ("tiny", "onnxruntime", 32)
+    assert (config.name, config.backend, config.max_batch_size) == ("tiny", "onnxruntime", 256)
     assert [(i.name, i.data_type, list(i.dims)) for i in config.input] == [("image", model_config_pb2.TYPE_FP32, [3, 4, 4])]
     assert [(o.name, o.data_type, list(o.dims)) for o in config.output] == [("probabilities", model_config_pb2.TYPE_FP32, [3])]
     assert config.HasField("dynamic_batching")

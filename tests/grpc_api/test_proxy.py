@@ -70,6 +70,37 @@ def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("max_rows", [1, 2, 3, 8])
+@pytest.mark.parametrize("beside", [False, True])
+def test_request_larger_than_the_upstream_takes_goes_in_parts_and_comes_back_whole(
+    host: PlainHost, max_rows: int, beside: bool
+) -> None:
+    rows = np.random.default_rng(0).random((5, 3, 4, 4), dtype=np.float32)
+    scorer = Scorer(BUNDLE, provider="cpu") if beside else None
+    with plain_host(host) as address, closing(opened(address, scorer=scorer, max_rows=max_rows)) as made:
+        assert made.ready
+        assert max(request.inputs[0].shape[0] for request in host.asked) <= max_rows  # what it was asked before, too
+        host.asked.clear()
+        found = made.infer(rows)
+        sent = [request.inputs[0].shape[0] for request in host.asked]
+    assert sent == [len(rows[start : start + max_rows]) for start in range(0, 5, max_rows)]
+    for part, expected in zip(found, Embedded(BUNDLE, provider="cpu").infer(rows), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-6)
+
+
+def test_parts_share_the_callers_deadline(host: PlainHost) -> None:
+    def slowly(response: Any, _context: Any) -> Any:
+        time.sleep(0.2)
+        return response
+
+    with plain_host(host) as address, closing(opened(address, max_rows=1)) as made:
+        host.spoil = slowly
+        began = time.monotonic()
+        with pytest.raises(DeadlineError):
+            made.infer(np.zeros((40, 3, 4, 4), np.float32), timeout_s=0.5)
+        assert time.monotonic() - began < 4  # eight seconds for all parts
+
+
 def test_fused_model_upstream_answers_as_the_embedded_one(proxy: Proxy) -> None:
     for found, expected in zip(proxy.infer(ROWS), Embedded(BUNDLE, provider="cpu").infer(ROWS), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,16 +1,21 @@
 """Every client is led through the same claims; what it cannot ask is known, and everything else holds."""
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import peers
 import pytest
 from authority import Authority
 from claims import CLAIMS, outcomes
 from led import CLIENTS, PEERS, TLS_CLIENTS, led_elsewhere
 from peers import python_of
 from plain_host import PlainHost, plain_host
-from tiny_bundle import tiny_model
+from tiny_bundle import tiny_manifest, tiny_model
+
+from guard.bundle import Bundle
 
 RAW_ALONE = {"it sends raw contents alone"}
 # Why a client has no way to ask some of it.
@@ -45,6 +50,26 @@ def test_proxy_speaks_as_the_embedded_gateway_does(bundle: Path, start: Any) -> 
     with (
         plain_host(PlainHost(tiny_model())) as upstream,
         start(bundle, "--policy", "label-only", "--upstream", upstream) as served,
+        CLIENTS["generated stubs"](served.address) as client,
+    ):
+        check("generated stubs", outcomes(client))
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    "mlserver": lambda folder: peers.mlserver(Bundle(tiny_manifest(model=tiny_model()), tiny_model()), folder),
+    "kserve": lambda folder: peers.kserve(tiny_model(), folder),
+    "triton": lambda folder: peers.triton(tiny_model(), folder),
+}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("server", SERVERS)
+def test_gateway_before_a_real_server_speaks_as_the_embedded_one_does(
+    server: str, bundle: Path, start_with: Any, tmp_path: Path
+) -> None:
+    with (
+        SERVERS[server](tmp_path) as upstream,
+        start_with(bundle, policy="label-only", upstream={"address": upstream, "max_rows": 32}) as served,
         CLIENTS["generated stubs"](served.address) as client,
     ):
         check("generated stubs", outcomes(client))
