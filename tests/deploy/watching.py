@@ -28,10 +28,11 @@ KEYS = {"shop": "key-of-the-shop", "thief": "key-of-the-thief"}
 
 @dataclass(frozen=True)
 class Watched:
-    """Where a gateway answers, and where the Prometheus that watches it does."""
+    """Where a gateway answers, where the Prometheus that watches it does, and the server behind the gateway."""
 
     address: str
     prometheus: str
+    upstream: PlainHost
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the `data` of Prometheus's answer."""
@@ -82,13 +83,16 @@ def deployed(folder: Path, target: str) -> Path:
 
 
 @contextmanager
-def watching(folder: Path, prometheus: Path) -> Iterator[Watched]:
-    """Run both in processes of their own, for as long as the block runs."""
+def watching(folder: Path, prometheus: Path, settings: str = "") -> Iterator[Watched]:
+    """Run both in processes of their own, for as long as the block runs; `settings` are a file's, beside the arguments."""
     bundle, keys = write_tiny(folder / "bundle"), folder / "keys"
     keys.write_text("".join(f"{tenant}:{sha256(key.encode()).hexdigest()}\n" for tenant, key in KEYS.items()))
     arguments = ["--policy", "label-only", "--api-keys", str(keys), "--audit-log", str(folder / "audit")]
+    (folder / "settings.toml").write_text(settings)
+    arguments += ["--config", str(folder / "settings.toml")]
+    host = PlainHost(tiny_model())
     with (
-        plain_host(PlainHost(tiny_model())) as upstream,
+        plain_host(host) as upstream,
         gateway(bundle, log=folder / "gateway.log", arguments=[*arguments, "--upstream", upstream]) as served,
     ):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -96,7 +100,7 @@ def watching(folder: Path, prometheus: Path) -> Iterator[Watched]:
         config = deployed(folder, served.metrics_url.removeprefix("http://").removesuffix("/metrics"))
         command = [str(prometheus), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
         with process([*command, f"--web.listen-address={web}"], folder / "prometheus.log") as scraper:
-            found = Watched(served.address, f"http://{web}")
+            found = Watched(served.address, f"http://{web}", host)
 
             def scraped() -> bool:
                 try:

@@ -211,7 +211,7 @@ def slow() -> Scorer:
         ("Min", ["total", "one"], ["little"], {}),
         ("Max", ["little", "one"], ["weights"], {}),
     ]
-    large, small = np.array([1500, 1500]), np.array([8, 8])
+    large, small = np.array([1200, 1200]), np.array([8, 8])
     return scorer_of(nodes, level=np.float32(0.8), one=np.float32(1), large=large, small=small)
 
 
