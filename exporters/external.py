@@ -23,14 +23,19 @@ def inline_external(model: ModelProto, folder: Path, *, max_bytes: int) -> None:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        path = _inside(folder, entries.get("location", ""))
-        offset, length = _range(path, entries)
-        total += length
-        if total > max_bytes:
-            raise GraphError(f"the weights beside the model exceed {max_bytes} bytes; one ONNX message holds no more")
-        with path.open("rb") as file:
-            file.seek(offset)
-            tensor.raw_data = file.read(length)
+        location = entries.get("location", "")
+        try:
+            path = _inside(folder, location)
+            offset, length = _range(path, entries)
+            total += length
+            if total > max_bytes:
+                raise GraphError(f"the weights beside the model exceed {max_bytes} bytes; one ONNX message holds no more")
+            with path.open("rb") as file:
+                file.seek(offset)
+                tensor.raw_data = file.read(length)
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise GraphError(f"the model's weights at {location!r:.200} cannot be read ({reason}); export it again") from None
         tensor.ClearField("external_data")
         tensor.data_location = TensorProto.DEFAULT
 

@@ -120,11 +120,14 @@ def infer_shapes(model: ModelProto) -> ModelProto:
 def _parse(path: Path) -> ModelProto:
     try:
         size = path.stat().st_size
+        if not path.is_file():  # a pipe would be waited for, a device read for ever
+            raise GraphError(f"{path} is no file; give the model's .onnx file")
         if size > MAX_BYTES:
             raise GraphError(f"{path} has {size} bytes; an ONNX file has at most {MAX_BYTES}")
         data = path.read_bytes()
-    except OSError as error:
-        raise GraphError(f"cannot read the model {path} ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise GraphError(f"cannot read the model {path} ({reason})") from None
     if not data:
         raise GraphError(f"{path} is empty; export the model again")
     model = ModelProto()

@@ -4,6 +4,7 @@ Format version 1. `write_bundle` writes beside its target and renames, so a bund
 nothing that it reads: names may not lead out of the folder, the hash must match, and the model may not refer to other files.
 """
 
+import math
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ FORMAT_VERSION = 1
 QUANTILES = tuple(i / 20 for i in range(1, 20))
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_MODEL_BYTES = 2 << 30  # protobuf's own limit for one message
+MAX_ROW_VALUES = 1 << 26  # of one image; four channels of 4,096 by 4,096
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
@@ -153,14 +155,18 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _read_model(folder: Path, name: str) -> bytes:
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"the manifest's model {name!r} leads out of the bundle; a bundle holds all of its files")
     try:
-        if (size := path.stat().st_size) > MAX_MODEL_BYTES:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"the manifest's model {name!r} leads out of the bundle; a bundle holds all of its files")
+        size = path.stat().st_size
+        if not path.is_file():  # a pipe would be waited for, a device read for ever
+            raise BundleError(f"the bundle's model {name!r} is no file; copy the bundle again")
+        if size > MAX_MODEL_BYTES:
             raise BundleError(f"{path} has {size} bytes; a model has at most {MAX_MODEL_BYTES}")
         return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read the bundle's model {name!r} ({error.strerror}); copy the bundle again") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise BundleError(f"cannot read the bundle's model {name!r:.200} ({reason}); copy the bundle again") from None
 
 
 def _check_sense(manifest: Manifest) -> None:
@@ -177,7 +183,24 @@ def _check_sense(manifest: Manifest) -> None:
         raise BundleError(
             f"the manifest's detector {manifest.detector!r} is none of its detectors: {', '.join(names) or 'it has none'}"
         )
-    if len(manifest.input.shape) != 3 or min(manifest.input.shape) < 1:
-        raise BundleError(f"the manifest's input shape is {manifest.input.shape}; it must be three positive numbers")
-    if not manifest.input.scale > 0 or not all(s > 0 for s in manifest.input.std):
+    _check_input(manifest.input)
+
+
+def _check_input(spec: InputSpec) -> None:
+    """BundleError unless every image can be turned into what the graph takes: a client is not to be blamed for a manifest."""
+    if len(spec.shape) != 3 or min(spec.shape) < 1:
+        raise BundleError(f"the manifest's input shape is {spec.shape}; it must be three positive numbers")
+    if (values := math.prod(spec.shape)) > MAX_ROW_VALUES:
+        raise BundleError(
+            f"the manifest's input shape {spec.shape} has {values} values a row; at most {MAX_ROW_VALUES} are served"
+        )
+    channels = spec.shape[2 if spec.layout == "NHWC" else 0]
+    for name, found in (("mean", spec.mean), ("std", spec.std)):
+        if len(found) not in (1, channels):
+            raise BundleError(
+                f"the manifest's input {name} has {len(found)} values; it must have one, or one for each of {channels} channels"
+            )
+    if not all(map(math.isfinite, (spec.scale, *spec.mean, *spec.std))):
+        raise BundleError("the manifest's input scale, mean and std must be finite numbers")
+    if not spec.scale > 0 or not all(s > 0 for s in spec.std):
         raise BundleError("the manifest's input scale and std must be greater than 0")

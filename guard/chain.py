@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from guard.errors import InvalidInputError
-from guard.images import reencode
+from guard.images import cropped, reencode
 from guard.types import Ints, Pixels
 
 _SHARE = 0.85  # of the smaller source, so that both sides really are reduced
@@ -19,10 +19,11 @@ MIN_SIDE = 12
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Square centre crop -> antialiased reduction to `side` -> JPEG, quality uniform in `qualities`, 4:2:0 -> `size`.
+    """Centre crop -> antialiased reduction -> JPEG, quality uniform in `qualities`, 4:2:0 -> `size`.
 
-    `size` is the model's own (height, width). The quality is drawn from a generator of its own, so the same seed gives the
-    same images.
+    `size` is the model's own (height, width), and what is cropped has its shape, as images are framed when they are served:
+    nothing is stretched. `side` is the shorter side of what it is reduced to. The quality is drawn from a generator of its own,
+    so the same seed gives the same images.
     """
 
     side: int
@@ -41,17 +42,16 @@ class Chain:
 
     def one(self, image: Pixels, *, quality: int) -> Pixels:
         """Return (height, width, 3) uint8 from one image."""
-        reduced = Image.fromarray(square(image)).resize((self.side, self.side), Image.Resampling.BOX)
+        shorter = min(self.size)
+        height, width = (round(self.side * length / shorter) for length in self.size)
+        reduced = Image.fromarray(cropped(image, self.size)).resize((width, height), Image.Resampling.BOX)
         coded = reencode(np.asarray(reduced), quality=quality)
         return np.asarray(Image.fromarray(coded).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
 
 def square(image: Pixels) -> Pixels:
     """Return the largest centred square of one (h, w, 3) image."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]
+    return cropped(image, (1, 1))
 
 
 def matched_chain(inside: list[Pixels], outside: list[Pixels], *, size: tuple[int, int]) -> Chain:
@@ -63,14 +63,16 @@ def matched_chain(inside: list[Pixels], outside: list[Pixels], *, size: tuple[in
 def chain_for(inside: Ints, outside: Ints, *, size: tuple[int, int]) -> Chain:
     """Choose the side below what the smaller source has, from short sides (n,) and (m,) in pixels.
 
-    The 5th percentile of each source counts, so that a handful of thumbnails does not decide. InvalidInputError if a source is
-    too small to be reduced.
+    The 5th percentile of each source counts, so that a handful of thumbnails does not decide. For a model that is not square a
+    picture counts with what is left of a square one that is cropped to the model's shape. InvalidInputError if a source is too
+    small to be reduced.
     """
-    sides = [float(np.percentile(pool, 5)) for pool in (inside, outside)]
+    left = min(size) / max(size)
+    sides = [float(np.percentile(pool, 5)) * left for pool in (inside, outside)]
     side = int(_SHARE * min(*sides, *size))
     if side < MIN_SIDE:
         raise InvalidInputError(
-            f"images of {min(sides):.0f} pixels are too small to compare in from out fairly; give images of at least "
-            f"{int(np.ceil(MIN_SIDE / _SHARE))} pixels a side"
+            f"images of {min(sides) / left:.0f} pixels are too small to compare in from out fairly; give images of at least "
+            f"{int(np.ceil(MIN_SIDE / _SHARE / left))} pixels a side"
         )
     return Chain(side, size)

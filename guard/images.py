@@ -129,6 +129,15 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
+def cropped(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return the largest centred part of one (h, w, 3) image that has the shape of (height, width), at its own resolution."""
+    height, width = pixels.shape[:2]
+    tall, wide = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
+    tall, wide = max(tall, 1), max(wide, 1)  # of an image a hundred times as long as it is wide
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return pixels[top : top + tall, left : left + wide]
+
+
 def reencode(pixels: Pixels, *, quality: int) -> Pixels:
     """Return one (h, w, 3) image after JPEG at `quality` (1 to 95), chroma halved in both directions, and back."""
     file = io.BytesIO()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from guard.bundle import InputSpec
-from guard.images import resize
+from guard.images import cropped, resize
 from guard.types import Array, Floats, Pixels
 
 
@@ -23,11 +23,7 @@ def framed(image: Pixels, size: tuple[int, int]) -> Pixels:
 
     An image that has the size already is left as it is.
     """
-    height, width = image.shape[:2]
-    tall, wide = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
-    tall, wide = max(tall, 1), max(wide, 1)  # of an image a hundred times as long as it is wide
-    top, left = (height - tall) // 2, (width - wide) // 2
-    return resize(image[top : top + tall, left : left + wide], size)
+    return resize(cropped(image, size), size)
 
 
 def image_size(spec: InputSpec) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from guard.bundle import MANIFEST, InputSpec, check_place
 from guard.calibration import calibrate
 from guard.detectors.network import OwnNetwork
 from guard.detectors.registry import DETECTORS
-from guard.errors import ConfigError
+from guard.errors import ConfigError, GraphError
 from guard.preprocess import image_size
 from guard.rate import Rate
 from guard.registry import nearest
@@ -34,6 +34,7 @@ SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 TOO_CONFIDENT = 0.99
+_RGB = 3  # channels of every image that is read
 _NAMED = 10  # classes
 
 
@@ -164,6 +165,11 @@ def _input_spec(victim: ModelProto, scale: str) -> InputSpec:
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale!r} is not known{nearest(scale, SCALES)}")
     name, shape, layout = input_of(victim)
+    if (channels := shape[2 if layout == "NHWC" else 0]) != _RGB:
+        raise GraphError(
+            f"the model's input {name!r} has {channels} channels, and images are fed as RGB; put the conversion in front of the "
+            "model, as nodes of its graph"
+        )
     factor, mean, std = SCALES[scale]
     return InputSpec(name=name, shape=shape, layout=layout, scale=factor, mean=mean, std=std)
 

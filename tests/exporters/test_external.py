@@ -89,6 +89,12 @@ def test_missing_weights_are_named(folder):
         load_graph(save(folder, "w.bin"))
 
 
+@pytest.mark.parametrize("location", ["w\0.bin", "w" * 400])
+def test_names_that_no_file_can_have_are_refused(folder, location):
+    with pytest.raises(GraphError, match=r"the model's weights at 'w.* cannot be read \(.+\)"):
+        load_graph(save(folder, location))
+
+
 def test_pipes_are_not_waited_for(folder):
     os.mkfifo(folder / "w.bin")
     with pytest.raises(GraphError, match="not beside it"):

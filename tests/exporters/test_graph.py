@@ -1,6 +1,8 @@
 """Somebody's ONNX file, read or refused with a reason."""
 
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -68,7 +70,14 @@ def test_missing_file_and_folder_are_refused(tmp_path):
     with pytest.raises(GraphError, match=r"cannot read the model .*No such file"):
         load_graph(tmp_path / "none.onnx")
     with pytest.raises(GraphError, match="cannot read the model"):
-        load_graph(tmp_path)
+        load_graph(tmp_path / ("n" * 400))
+
+
+def test_what_would_be_waited_for_or_read_for_ever_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path in (tmp_path, tmp_path / "pipe.onnx", Path("/dev/zero")):
+        with pytest.raises(GraphError, match="is no file; give the model's"):
+            load_graph(path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

@@ -1,5 +1,7 @@
 """Bundles: whole or not there, and nothing in one is trusted."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -110,14 +112,54 @@ def test_model_outside_the_bundle_is_refused(tmp_path: Path, manifest: Manifest,
     ],
 )
 def test_senseless_manifests_are_refused(tmp_path: Path, manifest: Manifest, change: dict[str, object], message: str) -> None:
-    import json
-
     model = tiny_model()
     write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(BundleError, match=message):
         load_bundle(tmp_path / "b")
+
+
+INPUT = {"name": "image", "shape": [3, 8, 8], "layout": "NCHW", "scale": 1.0, "mean": [0.0], "std": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": [0, 0.5]}, "mean has 2 values; it must have one, or one for each of 3 channels"),
+        ({"mean": []}, "mean has 0 values"),
+        ({"std": []}, "std has 0 values"),
+        ({"layout": "NHWC", "mean": [0, 0, 0]}, "one for each of 8 channels"),
+        ({"mean": [float("nan")]}, "must be finite"),
+        ({"std": [float("inf")]}, "must be finite"),
+        ({"scale": float("inf")}, "must be finite"),
+        ({"scale": 0.0}, "greater than 0"),
+        ({"std": [1, 1, 0]}, "greater than 0"),
+        ({"shape": [3, 10**6, 10**6]}, "3000000000000 values a row; at most 67108864"),
+        ({"shape": [3, 8]}, "three positive numbers"),
+    ],
+)
+def test_input_that_no_image_can_be_turned_into_is_refused_at_load(
+    tmp_path: Path, manifest: Manifest, change: dict[str, object], message: str
+) -> None:
+    model = tiny_model()
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model)
+    path = tmp_path / "b" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"input": INPUT}))
+    load_bundle(tmp_path / "b")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"input": INPUT | change}))
+    with pytest.raises(BundleError, match=message):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 400, "pipe", ".", "gone.onnx"])
+def test_model_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, manifest: Manifest, name: str) -> None:
+    model = tiny_model()
+    folder = tmp_path / "b"
+    write_bundle(folder, manifest=bundle(manifest, model).model_copy(update={"model": name}), model=model)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(BundleError, match=r"(cannot read the bundle's model .* \(.+\)|is no file); copy the bundle again"):
+        load_bundle(folder)
 
 
 def test_missing_and_broken_bundles_are_named(tmp_path: Path, manifest: Manifest) -> None:

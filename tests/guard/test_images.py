@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from guard.chain import matched_chain, square
+from guard.chain import Chain, chain_for, matched_chain, square
 from guard.errors import InvalidInputError
 from guard.images import MAX_BYTES, decode, find, n_pixels, read, resize, size_of
+from guard.preprocess import framed
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -252,6 +253,26 @@ def test_images_too_small_for_a_fair_chain_are_refused() -> None:
 
 def test_square_is_centred() -> None:
     np.testing.assert_array_equal(square(PIXELS), PIXELS[:, 5:25])
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (48, 48)])
+def test_chain_frames_an_image_as_it_is_served_and_stretches_nothing(size: tuple[int, int]) -> None:
+    y, x = np.mgrid[:200, :200]
+    disc = np.repeat((((y - 100) ** 2 + (x - 100) ** 2 < 40**2) * 255).astype(np.uint8)[..., None], 3, axis=2)
+    through, served = Chain(27, size).one(disc, quality=90), framed(disc, size)
+    assert through.shape == served.shape == (*size, 3)
+    for axis in (0, 1):
+        spans = [int((image[..., 0] > 127).any(axis=axis).sum()) for image in (through, served)]
+        assert abs(spans[0] - spans[1]) <= 3, "as wide and as tall as it is served, but for what the reduction blurs"
+
+
+def test_sources_are_reduced_after_they_are_cropped_to_a_wide_model() -> None:
+    sides = np.full(20, 60)
+    chain = chain_for(sides, sides, size=(32, 64))
+    assert chain.side < 30, "of a square picture of 60 pixels a wide model sees 30"
+    assert chain_for(sides, sides, size=(64, 64)).side == int(0.85 * 60)
+    with pytest.raises(InvalidInputError, match=r"images of 24 pixels .* at least 29 pixels"):
+        chain_for(np.full(20, 24), sides, size=(32, 64))
 
 
 def test_header_alone_tells_how_many_pixels() -> None:

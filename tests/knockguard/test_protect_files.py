@@ -144,17 +144,16 @@ def test_same_words_make_the_same_model(bundle: Path, miniature: Miniature, tmp_
     assert load_bundle(tmp_path / "again").model == load_bundle(bundle).model
 
 
-def without_dense_layer(path: Path) -> None:
+def without_dense_layer(path: Path, *, channels: int = 3) -> None:
     """As SqueezeNet ends: a convolution makes the classes, and the mean over places is the answer."""
-    weights = np.random.default_rng(0).normal(size=(3, 3, 1, 1)).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=(3, channels, 1, 1)).astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["places"]),
         helper.make_node("GlobalAveragePool", ["places"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["y"]),
     ]
-    ends = [
-        helper.make_tensor_value_info(*i) for i in (("x", TensorProto.FLOAT, ["n", 3, 24, 24]), ("y", TensorProto.FLOAT, None))
-    ]
+    kinds = (("x", TensorProto.FLOAT, ["n", channels, 24, 24]), ("y", TensorProto.FLOAT, None))
+    ends = [helper.make_tensor_value_info(*kind) for kind in kinds]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     path.write_bytes(model.SerializeToString())
@@ -182,6 +181,8 @@ def wrong(miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dic
     good = [{"bytes": path.read_bytes()} for path in sorted(miniature.inside.iterdir())]
     write_tables(folder, good)
     without_dense_layer(folder / "no_dense.onnx")
+    without_dense_layer(folder / "grey.onnx", channels=1)
+    without_dense_layer(folder / "alpha.onnx", channels=4)
     return {"victim": miniature.onnx, "in": miniature.inside, "out": miniature.outside, "wrong": folder}
 
 
@@ -191,6 +192,8 @@ GOOD = ["{victim}", *IN, *OUT]
 BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "no model": (["{wrong}/gone.onnx", *IN, *OUT], 3, ["gone.onnx", "No such file"]),
     "not a model": (["{wrong}/words.onnx", *IN, *OUT], 3, ["words.onnx", "not an ONNX file", "export it again"]),
+    "grey": (["{wrong}/grey.onnx", *IN, *OUT], 3, ["'x' has 1 channels", "fed as RGB"]),
+    "alpha": (["{wrong}/alpha.onnx", *IN, *OUT], 3, ["'x' has 4 channels", "fed as RGB"]),
     "in empty": (["{victim}", "--in", "{wrong}/empty", *OUT], 3, ["empty holds no image", ".jpg"]),
     "in gone": (["{victim}", "--in", "{wrong}/gone", *OUT], 3, ["gone is neither a folder of images nor a"]),
     "in unreadable": (["{victim}", "--in", "{wrong}/one_bad", *OUT], 3, ["one_bad/0007.png", "an image that can be read"]),
@@ -232,6 +235,8 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
 }  # fmt: skip
 NEED_NO_IMAGE = {name for name in BAD if name.startswith(("no penultimate", "setting"))} | {
     "no share",
+    "grey",
+    "alpha",
     "detector",
     "labels",
     "labels gone",
@@ -272,7 +277,7 @@ def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
 
     save(discs(1, seed=0)[0], tmp_path / "photographs")
     (tmp_path / "file").write_text("mine")
-    for taken, code, why in (("photographs", 3, "is not a bundle"), ("file", 2, "is a file")):
+    for taken, code, why in (("photographs", 3, "is no bundle"), ("file", 2, "is a file")):
         refused = knockguard(*miniature.words(tmp_path / taken, "--force"))
         assert (refused.code, why in refused.words) == (code, True)
         assert "[1/4]" not in refused.err, "refused only after images were read"
