@@ -374,19 +374,40 @@ def test_what_is_not_answered_by_our_own_fault_is_given_back(error: BaseExceptio
     assert asyncio.run(work()) == used
 
 
-def test_store_that_is_away_is_left_alone_and_nothing_uncounted_is_given_back() -> None:
+def test_store_that_is_away_is_left_alone_for_a_while() -> None:
     async def work() -> int:
         store = Away()
         limits = limits_of(Allowance(quota_rows=10), store)
         for _ in range(20):
             async with limits.taken("shop", 5):
                 pass
-        with pytest.raises(BackendError):
-            async with limits.taken("shop", 5):
-                raise BackendError("no model")
         return store.asked
 
     assert asyncio.run(work()) == 3
+
+
+def test_what_was_not_counted_is_not_given_back() -> None:
+    class Flickering(MemoryStore):
+        away = False
+
+        async def take(self, tenant: str, rows: int, allowance: Allowance) -> Standing:
+            if self.away:
+                raise StoreError("no")
+            return await super().take(tenant, rows, allowance)
+
+    async def work() -> int:
+        store = Flickering()
+        limits = limits_of(Allowance(quota_rows=10), store)
+        async with limits.taken("shop", 6):
+            pass
+        store.away = True
+        with pytest.raises(BackendError):
+            async with limits.taken("shop", 4):
+                store.away = False
+                raise BackendError("no model")
+        return (await limits.standing("shop")).used
+
+    assert asyncio.run(work()) == 6
 
 
 def test_share_of_a_quota_that_is_used_ends_with_its_window() -> None:
