@@ -87,9 +87,11 @@ def watching(folder: Path, prometheus: Path, settings: str = "") -> Iterator[Wat
     """Run both in processes of their own, for as long as the block runs; `settings` are a file's, beside the arguments."""
     bundle, keys = write_tiny(folder / "bundle"), folder / "keys"
     keys.write_text("".join(f"{tenant}:{sha256(key.encode()).hexdigest()}\n" for tenant, key in KEYS.items()))
+    (folder / "limits.toml").write_text("[default]\nquota_rows = 1_000_000_000\n")
     arguments = ["--policy", "label-only", "--api-keys", str(keys), "--audit-log", str(folder / "audit")]
     (folder / "settings.toml").write_text(settings)
     arguments += ["--config", str(folder / "settings.toml")]
+    arguments += ["--tenant-limits", str(folder / "limits.toml")]
     host = PlainHost(tiny_model())
     with (
         plain_host(host) as upstream,
