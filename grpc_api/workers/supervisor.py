@@ -94,6 +94,7 @@ class Supervisor:
                 work.result()  # raises: it ends for nothing else
             log.info("drain_started", seconds=settings.drain_s)
             work.cancel()
+            await asyncio.wait((work,))  # nothing is started any more
             ready.remove()
         log.info("gateway_stopped")
 
