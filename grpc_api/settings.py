@@ -176,6 +176,15 @@ class GatewaySettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _nothing_fails_that_is_not_there(self) -> "GatewaySettings":
+        if self.upstream.address is None and (given := sorted(self.failing.model_fields_set)):
+            raise ValueError(
+                f"failing.{given[0]} is of an upstream and its detector, and there is none: a model here fails with "
+                "its detector; leave it out, or give upstream.address"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_bundle_for_one_model_upstream(self) -> "GatewaySettings":
         if self.upstream.model is not None and len(self.bundles) > 1:
             raise ValueError(

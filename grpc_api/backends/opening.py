@@ -8,6 +8,7 @@ from grpc_api.backends.embedded import Embedded
 from grpc_api.backends.proxy import Proxy
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Address, Upstream
+from grpc_api.failing import FailMode
 from grpc_api.listening import is_loopback
 from grpc_api.settings import GatewaySettings
 from guard.bundle import Bundle
@@ -23,6 +24,10 @@ def open_backend(bundle: Bundle, settings: GatewaySettings) -> Backend:
     if told.ca_file is None and not is_loopback(told.address.rpartition(":")[0].strip("[]")):
         log.warning(
             "upstream_in_the_clear", upstream=told.address, advice="queries and scores cross a network; give upstream.ca_file"
+        )
+    if settings.failing.detector is FailMode.OPEN:
+        log.warning(
+            "detector_fails_open", model=manifest.name, advice="whoever makes it fail is answered unguarded; see failing.detector"
         )
     address = Address(
         told.address,

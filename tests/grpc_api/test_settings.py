@@ -25,6 +25,9 @@ def test_defaults_are_reached_from_this_machine_alone_and_bounded() -> None:
         ({"port": 70_000}, "port: .*65535.*70000"),
         ({"provider": "gpu"}, "provider: .*'auto', 'cuda' or 'cpu'"),
         ({"limits": {"max_queue_rows": 10}}, "max_request_rows 256 is over max_queue_rows 10"),
+        ({"failing": {"detector": "fail-open"}}, "failing.detector is of an upstream .* give upstream.address"),
+        ({"upstream.address": "a:1", "failing": {"detector": "open"}}, "failing.detector: .*'fail-open' or 'fail-closed'"),
+        ({"upstream.address": "a:1", "failing": {"probe_s": 9}}, "probe_s 9 is over max_probe_s 5; lower it"),
     ],
 )
 def test_mistake_is_named(given: dict[str, object], sentence: str) -> None:
