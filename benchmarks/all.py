@@ -21,6 +21,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "gateway": WORDS,
     "mlserver": WORDS,
     "guarding": WORDS,
+    "limiting": WORDS,
     "proxying": ("--repetitions", "15", "--seconds", "0.5"),
     "workers": WORDS,
     "batching": WORDS,
