@@ -20,7 +20,17 @@ def recovery_interval(
     copied: Bools | Floats, victim: Bools, labels: Ints, *, seed: int, groups: Ints | None = None
 ) -> tuple[float, float]:
     """Return the interval of a recovery; copy and victim meet the same redrawn images."""
-    drawn = _redrawn(_columns(copied, victim), labels, groups, seed=seed)
+    return _ratio(_redrawn(_columns(copied, victim), labels, groups, seed=seed))
+
+
+def net_recovery_interval(
+    copied: Bools | Floats, victim: Bools, labels: Ints, *, chance: float, seed: int
+) -> tuple[float, float]:
+    """Return the interval of a net recovery, drawn as a recovery's is."""
+    return _ratio(_redrawn(_columns(copied, victim), labels, None, seed=seed) - chance)
+
+
+def _ratio(drawn: np.ndarray) -> tuple[float, float]:
     return _interval(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9))
 
 

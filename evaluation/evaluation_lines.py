@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from evaluation.evaluation_results import CellResult, Evaluation
+from evaluation.evaluation_results import CellResult, Evaluation, Interval
 
 UNDEFENDED = "observe"
 
@@ -30,10 +30,27 @@ class Line:
         return None if None in found else fmean(n for n in found if n is not None)
 
     @property
+    def recovery_interval(self) -> Interval:
+        """The mean interval over seeds: of test images, as each seed met them."""
+        lows, highs = zip(*(c.recovery_interval for c in self.cells), strict=True)
+        return fmean(lows), fmean(highs)
+
+    @property
+    def net_interval(self) -> Interval | None:
+        """The mean interval of the net recovery, None if a seed has none."""
+        found = [c.net_recovery_interval for c in self.cells if c.net_recovery_interval is not None]
+        if len(found) < len(self.cells):
+            return None
+        lows, highs = zip(*found, strict=True)
+        return fmean(lows), fmean(highs)
+
+    @property
     def policy(self) -> str:
-        """The policy with the detector that decides for it, where it heeds one."""
-        heeds = self.first.detector is not None and "@" not in self.first.policy and self.first.policy != UNDEFENDED
-        return f"{self.first.policy} ({self.first.detector})" if heeds else self.first.policy
+        """The policy with the detector that decides for it, where it heeds one, or with the rows that it answers instead."""
+        name, _, rows = self.first.policy.partition("@")
+        if rows:
+            return f"{name}, to {rows}"
+        return f"{name} ({self.first.detector})" if self.first.detector is not None and name != UNDEFENDED else name
 
 
 def lines_of(evaluation: Evaluation) -> list[Line]:

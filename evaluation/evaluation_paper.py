@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from evaluation.evaluation_lines import Line, lines_of
 from evaluation.evaluation_results import Evaluation, VictimRow
 from evaluation.paper_figures import TABLES, figure
 
@@ -16,20 +17,20 @@ _VICTIMS = {
     "cubs200": ("CUBS-RN34",),
     "diabetic5": ("Diabetic5-RN34",),
 }
-_UNDEFENDED, _LABEL_ONLY, _SHUFFLE = "observe", "label-only@all", "shuffle"
+UNDEFENDED, LABEL_ONLY, SHUFFLE = "observe", "label-only@all", "shuffle"
 _RECOVERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "table2": (("recovery", "recovery, undefended", _UNDEFENDED),),
+    "table2": (("recovery", "recovery, undefended", UNDEFENDED),),
     "table5": (
-        ("recovery_undefended", "recovery, undefended", _UNDEFENDED),
-        ("recovery_defended", "recovery, flagged answers shuffled", _SHUFFLE),
+        ("recovery_undefended", "recovery, undefended", UNDEFENDED),
+        ("recovery_defended", "recovery, flagged answers shuffled", SHUFFLE),
     ),
     "table6": (
-        ("recovery_rn34", "recovery, copier of the first architecture", _UNDEFENDED),
-        ("recovery_vgg16", "recovery, copier of the second architecture", _UNDEFENDED),
+        ("recovery_rn34", "recovery, copier of the first architecture", UNDEFENDED),
+        ("recovery_vgg16", "recovery, copier of the second architecture", UNDEFENDED),
     ),
     "table7": (
-        ("recovery_full_vector", "recovery, full vectors", _UNDEFENDED),
-        ("recovery_label_only", "recovery, labels alone", _LABEL_ONLY),
+        ("recovery_full_vector", "recovery, full vectors", UNDEFENDED),
+        ("recovery_label_only", "recovery, labels alone", LABEL_ONLY),
     ),
 }
 
@@ -65,9 +66,9 @@ def _accuracies(evaluation: Evaluation, victim: VictimRow, table: str, row: str)
     for column, quantity, policy in _RECOVERIES.get(table, ()):
         theirs = figure(table, row, column)
         copier = surrogates[int(column.endswith("vgg16")) :][:1]
-        recovered = mean_recovery(evaluation, victim.name, policy, copier[0]) if copier else None
+        line = plain_line(evaluation, victim.name, policy, copier[0]) if copier else None
         if theirs is not None:
-            yield Beside(victim.name, quantity, "-" if recovered is None else f"{recovered:.2f}x", f"{theirs:.2f}x", where)
+            yield Beside(victim.name, quantity, "-" if line is None else f"{line.recovery:.2f}x", f"{theirs:.2f}x", where)
     if table.startswith("table4") and victim.detectors:
         first = victim.detectors[0]
         for name, ours_rate, theirs in (
@@ -77,16 +78,15 @@ def _accuracies(evaluation: Evaluation, victim: VictimRow, table: str, row: str)
             yield Beside(victim.name, f"{name}, {first.name}", f"{100 * ours_rate:.1f} %", f"{theirs:g} %", where)
 
 
-def mean_recovery(evaluation: Evaluation, victim: str, policy: str, surrogate: str) -> float | None:
-    """Return the mean recovery, over seeds, of a plain Knockoff with soft labels at the largest budget; None if there is none."""
+def plain_line(evaluation: Evaluation, victim: str, policy: str, surrogate: str) -> Line | None:
+    """Return the plain Knockoff with soft labels at the largest budget, all seeds; None if there is none."""
     largest = max((c.budget for c in evaluation.cells), default=0)
-    found = [
-        c.recovery
-        for c in evaluation.cells
-        if (c.victim, c.policy, c.surrogate) == (victim, policy, surrogate)
-        and (c.attack, c.adversary, c.budget) == ("knockoff", "soft", largest)
-    ]
-    return fmean(found) if found else None
+    wanted = (victim, policy, surrogate, "knockoff", "soft", largest)
+    for line in lines_of(evaluation):
+        c = line.first
+        if (c.victim, c.policy, c.surrogate, c.attack, c.adversary, c.budget) == wanted:
+            return line
+    return None
 
 
 def _row(victim: VictimRow, table: str) -> str | None:

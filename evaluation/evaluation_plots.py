@@ -1,9 +1,11 @@
 """An evaluation's plots, as SVG: harm against utility, recovery by budget, and figure 1's answers by class."""
 
+from collections.abc import Iterator
 from itertools import cycle
 
 from evaluation.evaluation_lines import UNDEFENDED, Line, best, lines_of
 from evaluation.evaluation_results import Evaluation
+from evaluation.figure1 import figure1
 from evaluation.plot_frame import GRID, HARM, INK, SAFE, canvas, svg
 
 _COLOURS = (SAFE, "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b", "#0891b2")
@@ -11,12 +13,8 @@ _COLOURS = (SAFE, "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b", "#0891b2")
 
 def plots(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return (heading, svg) of each plot that the run has figures for."""
-    made = [
-        ("Harm against utility", _frontier(evaluation)),
-        ("What more queries buy", _budgets(evaluation)),
-        ("Answers by class, and the copy's accuracy there", _figure1(evaluation)),
-    ]
-    return [(heading, drawn) for heading, drawn in made if drawn is not None]
+    made = [("Harm against utility", _frontier(evaluation)), ("What more queries buy", _budgets(evaluation))]
+    return [(heading, drawn) for heading, drawn in made if drawn is not None] + list(_figure1(evaluation))
 
 
 def _frontier(evaluation: Evaluation) -> str | None:
@@ -69,18 +67,17 @@ def _thief(line: Line) -> tuple[str, ...]:
     return c.victim, line.policy, c.surrogate, c.attack, c.adversary
 
 
-def _figure1(evaluation: Evaluation) -> str | None:
-    """The undefended run of the first victim: how the answers fall on classes, and how well the copy knows each."""
-    line = next((x for x in best(evaluation) if x.first.policy == UNDEFENDED), None)
-    if line is None or not line.first.n_answered:
-        return None
-    c, victim = line.first, evaluation.victim_of(line.first)
-    classes = range(len(c.answers))
-    with canvas(7.2, 3.2) as (figure, axes):
-        axes.bar(classes, [n / c.n_answered for n in c.answers], color=GRID, label="share of answers")
-        axes.plot(classes, [r or 0 for r in victim.recalls], color=INK, marker=".", linewidth=1, label="victim's accuracy")
-        axes.plot(classes, [r or 0 for r in c.recalls], color=HARM, marker=".", linewidth=1, label="copy's accuracy")
-        axes.set_xlabel(f"class of {c.victim}")
-        axes.set_ylim(0, 1)
-        figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-        return svg(figure, "Share of answers by class beside the accuracies of victim and copy")
+def _figure1(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield for each victim (heading, svg) of the undefended run: its copy, and the copy behind what holds best."""
+    strongest = best(evaluation)
+    for name in dict.fromkeys(line.first.victim for line in strongest):
+        of_it = [line for line in strongest if line.first.victim == name]
+        open_ = next((line for line in of_it if line.first.policy == UNDEFENDED and line.first.n_answered), None)
+        if open_ is None:
+            continue
+        copies = {"copy, undefended": open_.first.recalls}
+        if defended := min((line for line in of_it if line is not open_), key=lambda line: line.recovery, default=None):
+            copies[f"copy behind {defended.policy}"] = defended.first.recalls
+        victim = evaluation.victim_of(open_.first)
+        drawn = figure1(open_.first.answers, victim.recalls, copies, victim.classes)
+        yield f"{name}: answers by class, and accuracies there", drawn

@@ -69,6 +69,7 @@ class VictimRow(_Frozen):
     baseline: DetectorRow | None  # statistics that know nothing of content, thresholded the same way
     images: str
     counts: dict[str, int]
+    classes: tuple[str, ...] = ()
 
     @property
     def chance(self) -> float:
@@ -77,7 +78,7 @@ class VictimRow(_Frozen):
 
 
 class CellResult(_Frozen):
-    """One point of the grid. `recovery_interval` is the bootstrap's over test images: it says nothing of another training.
+    """One point of the grid. Its intervals are the bootstrap's over test images: they say nothing of another training.
 
     `n_flagged` of `n_asked` queries, and `benign_flagged` of `benign_n` test images sent by a customer, are None without a
     detector. `answers` counts the answers' top labels by class, `recalls` is the copy's accuracy by class: the two of figure 1.
@@ -99,6 +100,7 @@ class CellResult(_Frozen):
     recovery: Number
     recovery_interval: Interval
     net_recovery: Number | None  # None where the victim is not above chance
+    net_recovery_interval: Interval | None = None
     fidelity: Share
     benign_accuracy: Share
     benign_flagged: Count | None

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from evaluation.evaluation_lines import best, lines_of
-from evaluation.evaluation_results import DetectorRow, Evaluation
+from evaluation.evaluation_lines import Line, best, lines_of
+from evaluation.evaluation_results import DetectorRow, Evaluation, Interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,14 +27,13 @@ def best_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
     )
     for line in best(evaluation):
         c = line.first
-        low, high = fmean(x.recovery_interval[0] for x in line.cells), fmean(x.recovery_interval[1] for x in line.cells)
         yield (
             c.victim,
             line.policy,
             c.attack,
             c.adversary,
-            f"{line.recovery:.2f}x ({low:.2f} to {high:.2f})",
-            times(line.net),
+            times(line.recovery, line.recovery_interval) + _by_seed(line),
+            times(line.net, line.net_interval),
             f"{fmean(x.fidelity for x in line.cells):.2f}",
             share(c.n_flagged, c.n_asked),
             f"{fmean(x.benign_accuracy for x in line.cells):.3f}",
@@ -101,28 +100,33 @@ def table(evaluation: Evaluation) -> "Table":
 
     shown = Table(title=evaluation.title, box=SIMPLE_HEAD, pad_edge=False)
     head, *rows = list(_short_rows(evaluation) if evaluation.cells else _detector_rows(evaluation))
-    for i, column in enumerate(head):
-        shown.add_column(column, justify="left" if i < 2 else "right", overflow="fold")
+    for column in head:
+        words = column in {"victim", "policy", "best thief", "detector"}
+        shown.add_column(column, justify="left" if words else "right", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))  # a name is never read as markup
     return shown
 
 
 def _short_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
-    """Yield what fits 80 columns."""
-    yield ("victim", "policy", "best thief", "recovery", "net", "flagged", "false +")
+    """Yield what fits 80 columns: an interval below its figure, and no victim where there is but one."""
+    first = int(len({line.first.victim for line in best(evaluation)}) == 1)
+    yield ("victim", "policy", "best thief", "recovery", "net", "flagged", "false +")[first:]
     for line in best(evaluation):
         c = line.first
-        thief, flags = f"{c.attack}, {c.adversary}", share(c.n_flagged, c.n_asked)
         yield (
             c.victim,
             line.policy,
-            thief,
-            f"{line.recovery:.2f}x",
-            times(line.net),
-            flags,
+            f"{c.attack},\n{c.adversary}",
+            _narrow(line.recovery, line.recovery_interval),
+            _narrow(line.net, line.net_interval),
+            share(c.n_flagged, c.n_asked),
             share(c.benign_flagged, c.benign_n),
-        )
+        )[first:]
+
+
+def _narrow(value: float | None, interval: Interval | None) -> str:
+    return times(value) if interval is None else f"{times(value)}\n{interval[0]:.2f}-{interval[1]:.2f}"
 
 
 def _detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
@@ -132,9 +136,16 @@ def _detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             yield (v.name, d.name, f"{d.tpr:.3f}", f"{d.fpr:.3f}", "-" if d.auroc is None else f"{d.auroc:.3f}")
 
 
-def times(value: float | None) -> str:
-    """Return a recovery as it is printed everywhere, or a dash."""
-    return "-" if value is None else f"{value:.2f}x"
+def times(value: float | None, interval: Interval | None = None) -> str:
+    """Return a recovery as it is printed everywhere, with its interval where there is one, or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}x" if interval is None else f"{value:.2f}x ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _by_seed(line: Line) -> str:
+    """Return each seed's own recovery, where there are several."""
+    return f"; seeds: {', '.join(times(c.recovery) for c in line.cells)}" if len(line.cells) > 1 else ""
 
 
 def share(part: int | None, whole: int) -> str:

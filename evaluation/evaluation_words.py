@@ -9,6 +9,7 @@ from evaluation.evaluation_paper import beside
 from evaluation.evaluation_results import Evaluation, VictimRow
 from evaluation.evaluation_tables import best_rows, cell_rows, times, victim_rows
 
+BEST = "Best adversary by policy"
 _MARGIN = 0.1  # of TPR over the baseline's; below it a detector may read file format alone
 _NOTE = (
     "Every accuracy is balanced over classes. Recovery is the copy's over the unguarded victim's accuracy, net recovery takes "
@@ -59,7 +60,7 @@ def account(evaluation: Evaluation) -> list[Section]:
     if doubts := list(_cautions(evaluation)):
         sections.append(Section("Take care", (_list(doubts),)))
     if evaluation.cells:
-        sections.append(Section("Best adversary by policy", (_table(best_rows(evaluation)), Block("text", (_NOTE,)))))
+        sections.append(Section(BEST, (_table(best_rows(evaluation)), Block("text", (_NOTE,)))))
     if rows := beside(evaluation):
         head = ("victim", "quantity", "this run", "paper", "where")
         body = _table([head, *((r.victim, r.quantity, r.ours, r.theirs, r.where) for r in rows)])

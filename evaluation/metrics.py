@@ -3,6 +3,9 @@
 A class that has no image in the sample has no recall, so it is left out of a balanced accuracy rather than counted as zero.
 """
 
+from collections.abc import Sequence
+from statistics import fmean
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +32,23 @@ def recalls(logits: Floats, labels: Ints) -> dict[int, float]:
     """Return class -> share of its rows that got it as top label, for the classes that occur."""
     right = hits(logits, labels)
     return {int(c): float(right[labels == c].mean()) for c in np.unique(labels)}
+
+
+def by_class(logits: Floats, labels: Ints) -> tuple[float | None, ...]:
+    """Return the recall of each of the k classes of (n, k) rows, None where there is no image of it."""
+    found = recalls(logits, labels)
+    return tuple(found.get(c) for c in range(logits.shape[1]))
+
+
+def mean_by_class(copies: Sequence[tuple[float | None, ...]]) -> tuple[float | None, ...]:
+    """Return the mean of several models' recalls on the same images, class by class."""
+    return tuple(None if None in of_it else fmean(r for r in of_it if r is not None) for of_it in zip(*copies, strict=True))
+
+
+def answer_counts(answers: Floats) -> tuple[int, ...]:
+    """Return how many of (n, k) answers have each class as top label; a refused row, all zero, has none."""
+    told = answers[answers.sum(axis=1) > 0]
+    return tuple(np.bincount(told.argmax(axis=1), minlength=answers.shape[1]).tolist())
 
 
 def fidelity(surrogate: Floats, victim: Floats) -> float:

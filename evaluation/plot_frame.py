@@ -36,9 +36,16 @@ _BINS = 48
 @contextmanager
 def canvas(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure and its axes, in inches, in the style of the page."""
+    with panels(width_in, height_in, n=1) as (drawn, (axes,)):
+        yield drawn, axes
+
+
+@contextmanager
+def panels(width_in: float, height_in: float, *, n: int) -> Iterator[tuple[Figure, tuple[Axes, ...]]]:
+    """Yield a figure and n axes, one above the other, that share what is drawn to the right."""
     with mpl.rc_context(_STYLE):
         drawn = Figure(figsize=(width_in, height_in), layout="constrained")
-        yield drawn, drawn.subplots()
+        yield drawn, tuple(drawn.subplots(n, 1, sharex=True, squeeze=False)[:, 0])
 
 
 def svg(figure: Figure, title: str) -> str:

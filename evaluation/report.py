@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.artefacts import Artefacts, Example
 from evaluation.page import caution, document, items, note, plot, section, strip, table, tile_row
 from evaluation.report_paper import beside, differences
-from evaluation.report_plots import budget_plot, recovery_plot, score_plot
+from evaluation.report_plots import budget_plot, class_plot, recovery_plot, score_plot
 from evaluation.report_table import COLUMNS, DETECTOR_COLUMNS, detector_rows, policy_rows
 from evaluation.report_text import cautions, certainty, count, findings, headline, ratio, share_of
 from evaluation.report_tradeoffs import frontier_plot, roc_plot
@@ -29,7 +29,7 @@ def write_report(results: Results, artefacts: Artefacts | None, path: Path) -> N
 def page(results: Results, artefacts: Artefacts | None) -> str:
     """Return the page as HTML text."""
     budget, traded, doubts = budget_plot(results), frontier_plot(results), cautions(results)
-    curve = roc_plot(artefacts) if artefacts else None
+    curve, classes = roc_plot(artefacts) if artefacts else None, class_plot(results)
     sections = [
         caution(doubts),
         section("Recovery by policy", plot(recovery_plot(results)) + _policies(results)),
@@ -44,6 +44,7 @@ def page(results: Results, artefacts: Artefacts | None) -> str:
         if results.detector
         else "",
         section("What the copier buys with more queries", plot(budget)) if budget else "",
+        section("Answers by class, and accuracies there", plot(classes)) if classes else "",
         section("Flagged and passed", _examples(artefacts.examples)) if artefacts and artefacts.examples else "",
         section("Beside the paper", _beside(results)),
         section("What this does not show", items(LIMITS)),

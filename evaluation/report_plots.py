@@ -3,6 +3,7 @@
 import numpy as np
 
 from evaluation.artefacts import Artefacts
+from evaluation.figure1 import figure1
 from evaluation.plot_frame import CUSTOMER, GRID, HARM, INK, SAFE, bin_edges, canvas, log_if_steep, svg
 from evaluation.report_text import HARDLY, chance_recovery, ratio, share
 from evaluation.results import UNDEFENDED, Results
@@ -84,3 +85,14 @@ def budget_plot(results: Results) -> str | None:
         axes.set_axisbelow(True)
         axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return svg(figure, "Recovery by query budget")
+
+
+def class_plot(results: Results) -> str | None:
+    """Figure 1: the undefended answers by class, with the accuracies of victim and copies; None if that was not measured."""
+    open_, defended = results.undefended or results.policies[0], results.strongest
+    if not (open_.answers and open_.recalls and results.victim.recalls):
+        return None
+    copies = {f"copy, {open_.policy}": open_.recalls}
+    if defended is not None and defended is not open_ and defended.recalls:
+        copies[f"copy behind {defended.policy}"] = defended.recalls
+    return figure1(open_.answers, results.victim.recalls, copies, results.victim.labels)

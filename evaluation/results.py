@@ -38,6 +38,7 @@ class VictimResult(_Frozen):
     n_test: Count
     architecture: str
     labels: tuple[str, ...] = ()
+    recalls: tuple[Share | None, ...] = ()  # by class; None where the test has no image of it
     through_guard: bool = False
     interval: Interval | None = None
     groups: Count | None = None
@@ -91,8 +92,9 @@ class PolicyResult(_Frozen):
     budget, every figure is their mean, and `curve_copies` holds the recovery of each, point by point. Fidelity is the
     agreement of top labels with the *undefended* victim. Who attacks somebody else's endpoint sees neither flags nor benign
     clients: `flagged` and `benign_accuracy` are None then, and so is `fidelity` without the victim's own model.
-    `net_recovery` is None when the victim, as it was measured, is not above chance. The intervals are those of the test images,
-    for these copies: another training may differ by more.
+    `net_recovery` is None when the victim, as it was measured, is not above chance. `answers` counts the answers' top labels by
+    class, `recalls` is the copies' accuracy by class: figure 1. The intervals are those of the test images, for these copies:
+    another training may differ by more.
     """
 
     policy: str
@@ -109,6 +111,8 @@ class PolicyResult(_Frozen):
     benign_n: Count = 0
     budget_curve: tuple[tuple[Count, Number], ...] = ()
     curve_copies: tuple[tuple[Number, ...], ...] = ()
+    answers: tuple[Count, ...] = ()
+    recalls: tuple[Share | None, ...] = ()
     apply_to: str = "flagged"
     attack: str = "knockoff"
     adversary: str = "soft"

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from evaluation.bootstrap import accuracy_interval
-from evaluation.metrics import balanced_accuracy, hits
+from evaluation.metrics import balanced_accuracy, by_class, hits
 from evaluation.results import VictimResult
 from evaluation.target import Target
 from exporters.runtime import run
@@ -38,12 +38,12 @@ class MeasuredVictim:
     @property
     def hits(self) -> Bools:
         """Whether each test image gets its label, unguarded where that is known; a refused row is a wrong one."""
-        return hits(self._served() if self.unguarded is None else self.unguarded, self.labels)
+        return hits(self._answers(), self.labels)
 
     @property
     def accuracy(self) -> float:
         """Balanced accuracy of `hits`."""
-        return balanced_accuracy(self._served() if self.unguarded is None else self.unguarded, self.labels)
+        return balanced_accuracy(self._answers(), self.labels)
 
     @property
     def n_refused(self) -> int:
@@ -68,6 +68,7 @@ class MeasuredVictim:
             chance=self.chance,
             n_test=len(self.labels),
             architecture="as served, through its guard" if guarded else "the bundle's model, without its guard",
+            recalls=by_class(self._answers(), self.labels)[: self.through_guard.shape[1]],
             through_guard=guarded,
         )
 
@@ -78,6 +79,10 @@ class MeasuredVictim:
     def benign_interval(self) -> tuple[float, float]:
         """Return its interval."""
         return accuracy_interval(hits(self._served(), self.labels), self.labels, seed=0)
+
+    def _answers(self) -> Floats:
+        """Return what the victim is measured by."""
+        return self._served() if self.unguarded is None else self.unguarded
 
     def _served(self) -> Floats:
         """Return the answers with a class that no image has, and that refused rows are put into."""

@@ -16,7 +16,7 @@ from evaluation.attacks.registry import ATTACKS
 from evaluation.authorisation import check_authorised
 from evaluation.bootstrap import recovery_interval
 from evaluation.ledger import discard
-from evaluation.metrics import balanced_accuracy, fidelity, hits, net_recovery, recovery
+from evaluation.metrics import answer_counts, balanced_accuracy, by_class, fidelity, hits, net_recovery, recovery
 from evaluation.models import architecture
 from evaluation.replay import Budget, Campaign, replay
 from evaluation.report_table import results_table
@@ -205,6 +205,8 @@ def _results(
                 queries=len(stolen),
                 attack=options.attack,
                 adversary=options.adversary,
+                answers=answer_counts(stolen.answers),
+                recalls=by_class(copy, victim.labels),
             ),
         ),
         versions={name: version(name) for name in ("knockguard", "torch", "numpy")},

@@ -17,7 +17,7 @@ import numpy as np
 from evaluation.artefacts import ARTEFACTS, Artefacts, Example, write_artefacts
 from evaluation.bootstrap import accuracy_interval
 from evaluation.lowlevel import fit_low_level
-from evaluation.metrics import auroc, balanced_accuracy, hits
+from evaluation.metrics import auroc, balanced_accuracy, by_class, hits
 from evaluation.report import write_report
 from evaluation.report_table import results_table
 from evaluation.report_text import cautions
@@ -105,6 +105,7 @@ def _results(demo: Demo, told: Told, seconds: dict[str, float]) -> Results:
             n_test=len(test),
             architecture=demo.scale.victim,
             labels=ZONES,
+            recalls=by_class(victim.test_logits, test.labels),
         ),
         detector=first,
         other_detectors=tuple(others),

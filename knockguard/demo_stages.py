@@ -13,7 +13,7 @@ from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool
 from evaluation.attacks.registry import ATTACKS
 from evaluation.bootstrap import accuracy_interval, recovery_interval
-from evaluation.metrics import balanced_accuracy, fidelity, hits, net_recovery, recovery
+from evaluation.metrics import answer_counts, balanced_accuracy, by_class, fidelity, hits, mean_by_class, net_recovery, recovery
 from evaluation.models import architecture, build
 from evaluation.photographs import (
     ADVERSARY_VARIETY,
@@ -188,6 +188,8 @@ class Demo:
             benign_n=len(asked.benign),
             budget_curve=tuple((n, fmean(r)) for n, r in recoveries.items()),
             curve_copies=tuple(recoveries.values()),
+            answers=answer_counts(asked.stolen.first(self.scale.n_queries).answers),
+            recalls=mean_by_class([by_class(logits, labels) for logits in copies[self.scale.n_queries]]),
         )
         self._store.save(f"attack-{policy}", key, {"result": np.array(result.model_dump_json())})
         return result

@@ -11,10 +11,10 @@ from evaluation.adversaries.base import Adversary
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Attack
 from evaluation.attacks.registry import ATTACKS
-from evaluation.bootstrap import recovery_interval
+from evaluation.bootstrap import net_recovery_interval, recovery_interval
 from evaluation.evaluation_results import CellResult
 from evaluation.experiment_file import Cell, Plugin
-from evaluation.metrics import balanced_accuracy, fidelity, net_recovery, recovery
+from evaluation.metrics import answer_counts, balanced_accuracy, by_class, fidelity, net_recovery, recovery
 from evaluation.replay import Campaign
 from evaluation.surrogate import Student, copy_victim
 from evaluation.training import predict
@@ -25,7 +25,7 @@ from guard.settings import from_options
 from guard.types import Floats, Pixels, Reporter
 from knockguard.evaluate_images import Images
 from knockguard.evaluate_serving import Endpoint
-from knockguard.evaluate_victim import Task, TrainedVictim, by_class
+from knockguard.evaluate_victim import Task, TrainedVictim
 from knockguard.experiment_victim import training_of
 from knockguard.protect import Protected
 
@@ -113,8 +113,8 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
     copy = copy_victim(stolen, adversary=plugins(cell)[1], student=student, seed=cell.seed + 1, progress=progress)
     test, labels = ground.images.pixels["test"], ground.images.labels["test"]
     logits, victim = predict(copy, test), ground.trained.test
-    n_classes, told = len(ground.images.classes), stolen.answers.sum(axis=1) > 0
     accuracy, own = balanced_accuracy(logits, labels), balanced_accuracy(victim, labels)
+    chance = 1 / len(ground.images.classes)
     hits = logits.argmax(axis=1) == labels, victim.argmax(axis=1) == labels
     return CellResult(
         id=cell.id,
@@ -127,18 +127,19 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
         budget=cell.budget,
         seed=cell.seed,
         n_asked=len(stolen),
-        n_answered=int(told.sum()),
+        n_answered=int((stolen.answers.sum(axis=1) > 0).sum()),
         n_flagged=ground.n_flagged(stolen.queries.pixels) if cell.detector else None,
         surrogate_accuracy=accuracy,
         recovery=recovery(accuracy, own),
         recovery_interval=recovery_interval(*hits, labels, seed=cell.seed),
-        net_recovery=net_recovery(accuracy, own, chance=1 / n_classes) if own > 1 / n_classes else None,
+        net_recovery=net_recovery(accuracy, own, chance=chance) if own > chance else None,
+        net_recovery_interval=net_recovery_interval(*hits, labels, chance=chance, seed=cell.seed) if own > chance else None,
         fidelity=fidelity(logits, victim),
         benign_accuracy=_benign_accuracy(asked.benign, ground),
         benign_flagged=ground.n_flagged(test) if cell.detector else None,
         benign_n=len(labels),
-        answers=tuple(np.bincount(stolen.answers[told].argmax(axis=1), minlength=n_classes).tolist()),
-        recalls=by_class(logits, labels, n_classes=n_classes),
+        answers=answer_counts(stolen.answers),
+        recalls=by_class(logits, labels),
         seconds=round(monotonic() - started, 1),
     )
 

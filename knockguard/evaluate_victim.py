@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.bootstrap import accuracy_interval
 from evaluation.evaluation_results import DetectorRow, VictimRow
 from evaluation.experiment_file import Experiment, Plugin, Victim
-from evaluation.metrics import auroc, balanced_accuracy, recalls
+from evaluation.metrics import auroc, balanced_accuracy, by_class
 from evaluation.models import architecture, build, placed
 from evaluation.training import train
 from exporters.fuse import feature_graph
@@ -20,7 +20,7 @@ from exporters.taps import find_taps
 from exporters.torch_export import export_victim
 from guard.bundle import InputSpec
 from guard.preprocess import to_inputs
-from guard.types import Floats, Ints, Reporter
+from guard.types import Floats, Reporter
 from knockguard.evaluate_images import Images
 from knockguard.experiment_victim import N_SAMPLE, spec_of, training_of
 from knockguard.protect import Material, Plan, Protected, protect
@@ -70,7 +70,7 @@ class Task:
     def trained(self, store: Store, *, progress: Reporter) -> TrainedVictim:
         """Train and export, unless that was done before from the same."""
         victim, images, seed = self.victim, self.images, self.seed
-        stage, path = f"victim-{victim.name}-s{seed}", store.folder / f"{victim.name}-s{seed}.onnx"
+        stage, path = victim_stage(victim, seed), store.folder / f"{victim.name}-s{seed}.onnx"
         kept = store.load(stage, self.key)
         if kept is not None and path.exists() and sha256(path.read_bytes()).hexdigest() == str(kept["sha256"]):
             return TrainedVictim(path, kept["test"])
@@ -120,15 +120,15 @@ class Task:
             n_classes=n_classes,
             n_train=len(self.images.labels["victim"]),
             n_test=len(labels),
-            recalls=by_class(test, labels, n_classes=n_classes),
+            recalls=by_class(test, labels),
             detectors=tuple(rows),
             baseline=None if baseline is None else DetectorRow.of("low-level statistics", *baseline),
             images=self.images.history,
             counts=self.images.counts(),
+            classes=self.images.classes,
         )
 
 
-def by_class(answers: Floats, labels: Ints, *, n_classes: int) -> tuple[float | None, ...]:
-    """Return each class's accuracy, None where there is no image of it."""
-    found = recalls(answers, labels)
-    return tuple(found.get(c) for c in range(n_classes))
+def victim_stage(victim: Victim, seed: int) -> str:
+    """Return the name under which a trained victim is kept."""
+    return f"victim-{victim.name}-s{seed}"

@@ -5,15 +5,13 @@ that fails takes no other with it.
 """
 
 import platform
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 import torch
@@ -25,29 +23,20 @@ from evaluation.evaluation_words import headline
 from evaluation.experiment_file import Cell, Experiment, Victim
 from evaluation.experiment_names import check_names
 from evaluation.experiment_reading import read_experiment
-from guard.errors import ConfigError, KnockguardError
+from guard.errors import ConfigError
 from knockguard.console import Stages, note, out, warn
 from knockguard.evaluate_cells import Ground, ask, asking, copied, detector_key, n_clients
 from knockguard.evaluate_images import read_images
 from knockguard.evaluate_serving import served
-from knockguard.evaluate_victim import Task
+from knockguard.evaluate_victim import Task, victim_stage
+from knockguard.spared import Spared
 from knockguard.store import Store, code_fingerprint
 
 KEPT, FAILED_LOG = "kept", "failed.log"
 _TELLS_ONLY = (
-    "report",
-    "evaluation_page",
-    "evaluation_plots",
-    "evaluation_words",
-    "evaluation_tables",
-    "evaluation_lines",
-    "evaluation_paper",
-    "demo",
-    "cli",
-    "console",
-    "audit",
-    "study",
-)
+    "report", "figure1", "evaluation_page", "evaluation_plots", "evaluation_words", "evaluation_tables", "evaluation_lines",
+    "evaluation_paper", "demo", "cli", "console", "audit", "study",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +47,7 @@ class EvaluateOptions:
     data: Path
     out: Path
     fresh: bool
+    victims: Path | None = None  # where trained victims are kept; with the rest by default
 
 
 def evaluate_file(options: EvaluateOptions, *, as_json: bool) -> bool:
@@ -70,9 +60,9 @@ def evaluate_file(options: EvaluateOptions, *, as_json: bool) -> bool:
     torch.set_num_threads(1)
     store = Store(options.out / KEPT, code_fingerprint(but=_TELLS_ONLY))
     if options.fresh:
-        for path in (options.out / KEPT).glob("*.np*"):
-            path.unlink()
-    (options.out / KEPT).mkdir(parents=True, exist_ok=True)
+        _forget(experiment, options)
+    for folder in {options.out / KEPT, options.victims or options.out / KEPT}:
+        folder.mkdir(parents=True, exist_ok=True)
     run = _Run(experiment, options, store)
     evaluation = run.evaluation()
     write_evaluation(evaluation, options.out / EVALUATION)
@@ -88,18 +78,32 @@ def evaluate_file(options: EvaluateOptions, *, as_json: bool) -> bool:
     return not evaluation.failures
 
 
+def _forget(experiment: Experiment, options: EvaluateOptions) -> None:
+    """Remove what earlier runs kept here, and of the victims that experiments share those that this one names."""
+    for path in (options.out / KEPT).glob("*.np*"):
+        path.unlink()
+    for victim, seed in product(experiment.victims, experiment.seeds):
+        for path in (options.victims or options.out / KEPT).glob(f"{victim_stage(victim, seed)}-*.npz"):
+            path.unlink()
+
+
 class _Run:
     """The state of one run: what is found so far, and what failed."""
 
     def __init__(self, experiment: Experiment, options: EvaluateOptions, store: Store) -> None:
         self._experiment, self._options, self._store = experiment, options, store
-        shared = experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"})
-        self._base = store.fingerprint(shared, [(p.name, p.stat().st_size) for p in sorted(options.data.iterdir())])
+        files = [(p.name, p.stat().st_size) for p in sorted(options.data.iterdir())]
+        # What victims are trained on hangs on less than what is done with them, so that other grids find them again.
+        self._world = store.fingerprint(experiment.model_dump_json(include={"pool", "chain"}), files)
+        self._base = store.fingerprint(
+            experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"}), files
+        )
+        self._victim_store = Store(options.victims or store.folder, store.base)
         self._cells: dict[str, CellResult] = {}
         self._failures: dict[str, str] = {}
         self._victims: list[VictimRow] = []
         self._seconds: dict[str, float] = {}
-        self._started, self._n_done = monotonic(), 0
+        self._spent: list[tuple[int, float]] = []  # work and seconds of the cells that this run finished
 
     def evaluation(self) -> Evaluation:
         """Go through the victims of every seed."""
@@ -114,6 +118,12 @@ class _Run:
                 of_it = [c for c in cells if (c.victim, c.seed) == (victim, seed)]
                 with self._spared([c for c in of_it if c.id not in self._cells], what=f"{victim.name}, seed {seed}"):
                     self._victim(victim, seed, of_it)
+        return self._so_far()
+
+    def _so_far(self) -> Evaluation:
+        """Return what is finished: victims, and the cells of those victims, in the grid's order."""
+        measured = {(v.name, v.seed) for v in self._victims}
+        finished = [self._cells[c.id] for c in self._experiment.cells() if c.id in self._cells]
         return Evaluation(
             title=self._experiment.title,
             figures=self._experiment.figures,
@@ -121,7 +131,7 @@ class _Run:
             command=f"knockguard evaluate {self._options.file} --data DATA",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             victims=tuple(self._victims),
-            cells=tuple(self._cells[c.id] for c in cells if c.id in self._cells),
+            cells=tuple(c for c in finished if (c.victim, c.seed) in measured),
             failures=tuple(Failure(id=name, error=error) for name, error in self._failures.items()),
             versions={"python": platform.python_version()} | {name: version(name) for name in ("knockguard", "torch", "numpy")},
             seconds=self._seconds,
@@ -142,8 +152,9 @@ class _Run:
         with stages.stage(f"{name}: images") as progress:
             images = read_images(self._experiment, victim, self._options.data, seed=seed, progress=progress)
         with stages.stage(f"{name}: training the victim") as progress:
-            task = Task(self._experiment, victim, seed, images, key)
-            model = task.trained(self._store, progress=progress)
+            made_from = self._store.fingerprint(self._world, victim.model_dump_json(), seed)
+            task = Task(self._experiment, victim, seed, images, made_from)
+            model = task.trained(self._victim_store, progress=progress)
         wanted = {detector_key(d): d for d in (*self._experiment.detectors, *(c.detector for c in todo))}
         with stages.stage(f"{name}: detectors, thresholds, tests") as progress:
             bundles = {label: task.protected(model.onnx, d, progress=progress) for label, d in wanted.items()}
@@ -177,6 +188,8 @@ class _Run:
                     result = copied(ground, cell, asked, progress=progress)
                 self._store.save(_stage(cell), self._key(cell), {"result": np.array(result.model_dump_json())})
                 self._cells[cell.id] = result
+                self._spent.append((_work(cell), result.seconds))
+                write_evaluation(self._so_far(), self._options.out / EVALUATION)  # whoever stops here has what there is
                 self._tell_time_left()
 
     def _transfer_set(self, ground: Ground, cell: Cell) -> Path:
@@ -196,36 +209,15 @@ class _Run:
             parts += [cell.surrogate.model_dump_json(), cell.adversary.label, cell.budget]
         return self._store.fingerprint(self._base, *parts)
 
-    def _spared(self, cells: Sequence[Cell], *, what: str) -> "_Spared":
-        return _Spared(self._failures, cells, what, self._options.out / FAILED_LOG)
+    def _spared(self, cells: Sequence[Cell], *, what: str) -> Spared:
+        return Spared(self._failures, cells, what, self._options.out / FAILED_LOG)
 
     def _tell_time_left(self) -> None:
-        self._n_done += 1
-        left = sum(1 for _ in self._experiment.cells()) - len(self._cells) - len(self._failures)
-        if left > 0:
-            seconds = (monotonic() - self._started) / self._n_done * left
-            note(f"{len(self._cells)} cells finished, {left} to go, about {seconds / 60:.0f} min")
-
-
-class _Spared:
-    """A block whose failure is told and takes no other with it; Ctrl-C still ends the run."""
-
-    def __init__(self, failures: dict[str, str], cells: Sequence[Cell], what: str, log: Path) -> None:
-        self._failures, self._cells, self._what, self._log = failures, cells, what, log
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        told = str(error) if isinstance(error, KnockguardError) else f"{type(error).__name__}: {error}"
-        warn(f"{self._what}: {told}")
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{self._what}\n{''.join(traceback.format_exception(error))}\n")
-        for name in [cell.id for cell in self._cells] or [self._what]:
-            self._failures.setdefault(name, told)
-        return True
+        left = [c for c in self._experiment.cells() if c.id not in self._cells and c.id not in self._failures]
+        if left:
+            work, seconds = (sum(column) for column in zip(*self._spent, strict=True))
+            minutes = seconds / work * sum(map(_work, left)) / 60
+            note(f"{len(self._cells)} cells finished, {len(left)} to go, their copies take about {minutes:.0f} min")
 
 
 def _by_gateway(cells: Sequence[Cell]) -> Iterator[tuple[tuple[str, str], list[Cell]]]:
@@ -236,6 +228,11 @@ def _by_gateway(cells: Sequence[Cell]) -> Iterator[tuple[tuple[str, str], list[C
 
     for which, group in groupby(sorted(cells, key=place), key=place):
         yield which, list(group)
+
+
+def _work(cell: Cell) -> int:
+    """Return how many images a cell's copy is taught, all epochs counted."""
+    return cell.budget * cell.surrogate.training.epochs
 
 
 def _stage(cell: Cell) -> str:

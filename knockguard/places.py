@@ -5,9 +5,9 @@ from pathlib import Path
 import typer
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(path: Path | None) -> Path | None:
     """Return a folder's path; a usage error if nothing can be written there."""
-    return _writable(path, folder=True)
+    return path and _writable(path, folder=True)
 
 
 def writable_file(path: Path | None) -> Path | None:

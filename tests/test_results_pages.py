@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_detection_page_is_current() -> None:
-    script = ROOT / "docs" / "results_detection.py"
-    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("script", ["results.py", "results_detection.py"])
+def test_page_of_results_is_current(script: str) -> None:
+    command = [sys.executable, ROOT / "docs" / script, "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.bootstrap import accuracy_interval, recovery_interval
+from evaluation.bootstrap import accuracy_interval, net_recovery_interval, recovery_interval
 
 
 def test_interval_of_a_balanced_accuracy_holds_the_truth_as_often_as_it_says():
@@ -53,3 +53,13 @@ def test_recovery_interval_holds_the_recovery():
     low, high = recovery_interval(copied, victim, labels, seed=0)
     assert low < copied.mean() / victim.mean() < high
     assert high - low < 0.2
+
+
+def test_net_recovery_interval_takes_chance_from_both():
+    """A copy at .7 of a victim at .9, of two classes: .2 / .4."""
+    labels = np.arange(2000) % 2
+    rng = np.random.default_rng(3)
+    victim, copied = rng.random(2000) < 0.9, rng.random(2000) < 0.7
+    low, high = net_recovery_interval(copied, victim, labels, chance=0.5, seed=0)
+    assert low < (copied.mean() - 0.5) / (victim.mean() - 0.5) < high
+    assert high - low < 0.15

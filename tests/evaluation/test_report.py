@@ -209,3 +209,14 @@ def test_terminal_table_has_a_row_a_policy_and_reads_no_markup() -> None:
     assert "[red]x" in text
     assert "0.93x" in text
     assert "low-level statistics: TPR 6.0 %" in text
+
+
+def test_classes_are_drawn_where_they_were_measured() -> None:
+    """Figure 1: above the undefended answers, below the accuracies of victim and of both copies."""
+    assert "share of answers" not in page(results(), None)
+    measured = [
+        policy(name, 0.5).model_copy(update={"answers": (3500, 500), "recalls": (0.9, 0.1)}) for name in ("observe", "shuffle")
+    ]
+    victim = results().victim.model_copy(update={"recalls": (0.9, 0.8)})
+    words = read(page(with_policies(*measured).model_copy(update={"victim": victim}), None)).words
+    assert {"share of answers", "tropical", "copy, observe", "copy behind shuffle"} <= set(words)

@@ -52,8 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def carry_out(folder: Path, out: str) -> tuple[bool, Evaluation]:
-    whole = evaluate_file(EvaluateOptions(folder / "small.toml", folder / "data", folder / out, fresh=False), as_json=True)
+def carry_out(folder: Path, out: str, file: str = "small.toml") -> tuple[bool, Evaluation]:
+    options = EvaluateOptions(folder / file, folder / "data", folder / out, fresh=False, victims=folder / "victims")
+    whole = evaluate_file(options, as_json=True)
     return whole, read_evaluation(folder / out)
 
 
@@ -134,6 +135,18 @@ def test_cell_has_the_same_numbers_each_time_whatever_else_the_file_asks_for(
     [cell] = anew.cells
     assert cell.model_dump(exclude={"seconds"}) == find(carried_out[1], "shuffle").model_dump(exclude={"seconds"})
     assert anew.victims == carried_out[1].victims
+
+
+def test_another_grid_finds_the_trained_victim_and_measures_it_alike(carried_out: tuple[bool, Evaluation], folder: Path) -> None:
+    detectors = FILE[: FILE.index("budgets")] + FILE[FILE.index("[pool]") : FILE.index("[[surrogates]]")]
+    (folder / "other.toml").write_text(detectors.replace('"linear-late"', '"energy"'))
+    [kept] = (folder / "victims").glob("victim-*.npz")
+    written = kept.stat().st_mtime_ns
+    whole, other = carry_out(folder, "other", "other.toml")
+    assert whole
+    assert [d.name for d in other.victims[0].detectors] == ["energy"]
+    assert other.victims[0].accuracy == carried_out[1].victims[0].accuracy
+    assert [p.stat().st_mtime_ns for p in (folder / "victims").glob("victim-*.npz")] == [written]
 
 
 def test_mistake_in_a_file_is_told_before_anything_is_trained(folder: Path, tmp_path: Path, knockguard: InProcess) -> None:
