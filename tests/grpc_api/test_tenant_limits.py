@@ -170,6 +170,52 @@ def test_files_count_a_row_each_and_what_is_refused_by_its_claims_counts_nothing
         assert served.total("knockguard_quota_used_ratio", tenant="anonymous") == 1
 
 
+def infer(channel: grpc.Channel, n: int, *metadata: tuple[str, str]) -> bytes:
+    request = pb.ModelInferRequest(model_name="tiny")
+    encode_input(request, "image", rows_of(0.1, n))
+    call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    return call(request.SerializeToString(), timeout=20, metadata=metadata)
+
+
+def test_tenant_that_a_mesh_tells_has_its_own_quota(bundle: Path, start_with: Any, tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text("[default]\nquota_rows = 4\n")
+    clients = {"trusted_header": "x-tenant", "trusted_tenants": ["shop", "lab"]}
+    limits = {"file": str(tmp_path / "limits.toml")}
+    with (
+        start_with(bundle, tenant_limits=limits, clients=clients) as served,
+        grpc.insecure_channel(served.address) as channel,
+    ):
+        for tenant in clients["trusted_tenants"]:
+            assert infer(channel, 4, ("x-tenant", tenant))
+            with pytest.raises(grpc.RpcError, match="4 rows of 4"):
+                infer(channel, 1, ("x-tenant", tenant))
+
+
+@pytest.mark.server
+def test_tenant_of_a_certificate_has_its_own_quota(bundle: Path, start_with: Any, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on the PATH")
+    authority = Authority(tmp_path)
+    own = authority.sign("server", "IP:127.0.0.1")
+    (tmp_path / "limits.toml").write_text("[default]\nquota_rows = 4\n")
+    (tmp_path / "tenants").write_text("shop:shop.example\nlab:lab.example\n")
+    roots = str(authority.own.certificate)
+    settings = {
+        "tls": {"certificate_file": str(own.certificate), "key_file": str(own.key), "client_ca_file": roots},
+        "clients": {"certificates_file": str(tmp_path / "tenants")},
+        "tenant_limits": {"file": str(tmp_path / "limits.toml")},
+    }
+    with start_with(bundle, **settings) as served:
+        for tenant in ("shop", "lab"):
+            pair = authority.sign(tenant, f"DNS:{tenant}.example")
+            files = (Path(roots), pair.key, pair.certificate)
+            credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))
+            with grpc.secure_channel(served.address, credentials) as channel:
+                assert infer(channel, 4)
+                with pytest.raises(grpc.RpcError, match="4 rows of 4"):
+                    infer(channel, 1)
+
+
 def test_file_is_read_again_and_a_bad_one_changes_nothing(limited: Any, tmp_path: Path) -> None:
     with limited("[default]\nquota_rows = 2\n[tenants.shp]\nquota_rows = 9\n") as served:
         assert ask(served.address, "free", 2) == 2
