@@ -22,7 +22,7 @@ _PASSES = frozenset(
     {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Clip", "Dropout", "QuantizeLinear", "DequantizeLinear"}
 )
 # What a network has learned stands before these; a Softmax further back is attention or a gate inside it.
-_LEARNED = frozenset(
+LEARNED = frozenset(
     {"Conv", "ConvTranspose", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "Einsum"}
 )
 _SQUASHES = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid"})
@@ -189,7 +189,7 @@ def _squashed(end: str, producers: Mapping[str, NodeProto]) -> NodeProto | None:
         nodes = [node for tensor in front if (node := producers.get(tensor)) is not None]
         if found := next((node for node in nodes if node.op_type in _SQUASHES), None):
             return found
-        passed = [node for node in nodes if node.op_type not in _LEARNED and node.op_type not in ("Shape", "Size")]
+        passed = [node for node in nodes if node.op_type not in LEARNED and node.op_type not in ("Shape", "Size")]
         front = sorted({name for node in passed for name in reads(node)} - seen)
         seen.update(front)
     return None

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from exporters.graph import graph_bytes, input_of, read_graph, tensor_shape
+from exporters.answers import LEARNED
+from exporters.graph import from_image, graph_bytes, infer_shapes, input_of, read_graph, tensor_shape
 from exporters.runtime import run
 from exporters.taps import Taps
 from guard.errors import GraphError, ParityError
@@ -14,6 +15,7 @@ from guard.types import Array, Floats
 PARITY = 1e-5  # of a probability, float32
 # Half precision rounds at 1e-3, quantised layers in steps of a 256th; ONNX Runtime fuses either otherwise once a tap is read.
 PARITY_HALF, PARITY_QUANTISED = 2e-3, 2e-2
+_HALF = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 _BATCH_SIZE = 32
 
 
@@ -60,8 +62,15 @@ def tolerance_of(model: ModelProto) -> float:
     """Return the largest difference of a probability that the victim's own precision explains."""
     if any("uantize" in n.op_type or "Integer" in n.op_type or n.op_type.startswith("QLinear") for n in model.graph.node):
         return PARITY_QUANTISED
-    kinds = {initializer.data_type for initializer in model.graph.initializer}
-    return PARITY_HALF if kinds & {TensorProto.FLOAT16, TensorProto.BFLOAT16} else PARITY
+    return PARITY_HALF if _computes_in_half(model) else PARITY
+
+
+def _computes_in_half(model: ModelProto) -> bool:
+    """Whether a learned layer gives half precision; weights that are only stored in it are the same in both graphs."""
+    carried = from_image(model)
+    layers = {node.output[0] for node in model.graph.node if node.op_type in LEARNED} & carried
+    found = infer_shapes(model).graph
+    return any(i.name in layers and i.type.tensor_type.elem_type in _HALF for i in (*found.value_info, *found.output))
 
 
 def _answers(model: ModelProto, tensor: str, inputs: Array) -> Floats:

@@ -18,6 +18,8 @@ _ANSWERS = ("logits", "probabilities")
 # What may stand between the last dense layer and the answer without making new features.
 _PASSES = frozenset({"Add", "Sub", "Mul", "Div", "Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout"})
 
+_SHOWN = 12  # names in a message
+
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 
 
@@ -123,7 +125,7 @@ def _check_names(given: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
         if name not in (*_ANSWERS, "penultimate") and not STAGE.fullmatch(name):
             raise GraphError(f"no tap is called {name!r}{nearest(name, (*_ANSWERS, 'penultimate', 'stage1', 'stage2'))}")
         if tensor not in shapes:
-            raise GraphError(f"{name}: the graph computes no float tensor {tensor!r}{_nearest_tensor(tensor, shapes)}")
+            raise GraphError(f"{name}: the graph computes no float tensor {tensor!r}{_nearest_tensor(name, tensor, shapes)}")
 
 
 def _dense_input(end: str, producers: Mapping[str, NodeProto], shapes: Mapping[str, Shape]) -> str | None:
@@ -161,7 +163,13 @@ def _check_stage(name: str, tensor: str, shapes: Mapping[str, Shape]) -> None:
         )
 
 
-def _nearest_tensor(tensor: str, shapes: Mapping[str, Shape]) -> str:
-    """The nearest name, from among those that could be taps; all names of a graph would fill a screen."""
+def _nearest_tensor(name: str, tensor: str, shapes: Mapping[str, Shape]) -> str:
+    """Return the nearest name, or those that could be this tap: of many a dozen, from all over the graph."""
     hint = nearest(tensor, shapes)
-    return hint if hint.startswith("; did you mean") else f"; it computes {len(shapes)}, look for one in a viewer such as Netron"
+    if hint.startswith("; did you mean"):
+        return hint
+    ranks = (3, 4) if STAGE.fullmatch(name) else (2,)
+    fitting = [t for t, shape in shapes.items() if len(shape) in ranks]
+    shown = fitting if len(fitting) <= _SHOWN else [fitting[i * (len(fitting) - 1) // (_SHOWN - 1)] for i in range(_SHOWN)]
+    of = f"{len(fitting)}, such as " if len(shown) < len(fitting) else ""
+    return f"; it could be one of {of}{', '.join(map(repr, shown)) or 'none'}"

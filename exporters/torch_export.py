@@ -1,5 +1,6 @@
 """nn.Module -> ONNX: any batch size, normalisation and named stages inside, and every output compared with PyTorch's own."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def export_victim(  # noqa: PLR0913  # what is exported, then options that have 
         raise ExportError(
             f"sample is {sample.shape} {sample.dtype}; it must be (n, channels, height, width) float32, n at least 1"
         )
+    _check_normalisation({"mean": mean, "std": std}, n_channels=sample.shape[1])
     n_images = len(sample)
     if n_images < _MIN_ROWS:
         sample = np.resize(sample, (_MIN_ROWS, *sample.shape[1:]))
@@ -99,12 +101,13 @@ class _Victim(nn.Module):
         self.model = model
         self.names = (LOGITS, *stages)
         self._seen: dict[str, Tensor] = {}
-        self._hooks = [module.register_forward_hook(self._keep(name)) for name, module in stages.items()]
         self.normalised = mean is not None or std is not None
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.register_buffer("mean", torch.tensor(mean or [0.0], device=device).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std or [1.0], device=device).view(1, -1, 1, 1), persistent=False)
         self.device = device
+        # Last: they hang on the caller's module, and only `release` takes them off.
+        self._hooks = [module.register_forward_hook(self._keep(name)) for name, module in stages.items()]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x = (image - self.mean) / self.std if self.normalised else image
@@ -127,6 +130,17 @@ class _Victim(nn.Module):
         for hook in self._hooks:
             hook.remove()
         self._seen.clear()
+
+
+def _check_normalisation(given: Mapping[str, Sequence[float] | None], *, n_channels: int) -> None:
+    for name, values in given.items():
+        if values is None:
+            continue
+        # An array of them is as good as a list; a word is no number whatever it says.
+        numbers = all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in values)
+        if len(values) != n_channels or not numbers or (name == "std" and min(values) <= 0):
+            least = "greater than 0" if name == "std" else "finite"
+            raise ExportError(f"{name} is {values!r:.80}; it must be {n_channels} numbers, one a channel, each {least}")
 
 
 def _submodules(model: nn.Module, stages: Mapping[str, str]) -> dict[str, nn.Module]:

@@ -148,24 +148,40 @@ def reencode(pixels: Pixels, *, quality: int) -> Pixels:
 def find(source: Path) -> list[Path]:
     """Return the image files below a folder, or the tables that `source` is (see `guard.tables`), in a fixed order.
 
-    InvalidInputError if there is nothing of the kind. Hidden files and links that lead out of the folder are passed over.
+    InvalidInputError if there is nothing of the kind. Hidden files and links that lead out of the folder are passed over, see
+    `links_passed_over`.
     """
     if tables := find_tables(source):
         return tables
     if not source.is_dir():
         raise InvalidInputError(f"{source} is neither a folder of images nor a .parquet or .arrow file")
-    root = source.resolve()
-    found = [
-        path
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()  # first: a link that leads to itself cannot be resolved
-        and path.resolve().is_relative_to(root)
-    ]
+    found, n_links = _below(source)
     if not found:
-        raise InvalidInputError(f"{source} holds no image; looked below it for {', '.join(sorted(SUFFIXES))}")
+        links = f"; {n_links} links there lead out of it or nowhere and are not followed, so copy the files" if n_links else ""
+        raise InvalidInputError(f"{source} holds no image; looked below it for {', '.join(sorted(SUFFIXES))}{links}")
     return found
+
+
+def links_passed_over(source: Path) -> int:
+    """Return how many links to folders and images below a folder lead out of it or nowhere, and are not read."""
+    return _below(source)[1] if source.is_dir() and not find_tables(source) else 0
+
+
+def _below(folder: Path) -> tuple[list[Path], int]:
+    """Return the image files below a folder, and how many links are passed over."""
+    root = folder.resolve()
+    found, n_links = [], 0
+    for path in sorted(folder.rglob("*")):
+        image = path.suffix.lower() in SUFFIXES
+        if path.name.startswith(".") or not (image or path.is_symlink()):
+            continue
+        # Looked at first: a link that leads to itself cannot be resolved.
+        within = (path.is_file() or path.is_dir()) and path.resolve().is_relative_to(root)
+        if path.is_symlink() and not within and (image or path.is_dir()):
+            n_links += 1
+        elif image and within and path.is_file():
+            found.append(path)
+    return found, n_links
 
 
 def read(source: Path, *, only: Container[int] | None = None) -> Iterator[Encoded]:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from glob import escape
 from pathlib import Path, PurePosixPath
-from tempfile import mkdtemp, mkstemp
+from secrets import token_hex
 
 
 def obstacle(path: Path, *, folder: bool) -> str | None:
@@ -21,12 +21,12 @@ def obstacle(path: Path, *, folder: bool) -> str | None:
 def write_whole(path: Path, content: bytes) -> None:
     """Write beside the target and rename: a reader, or an interrupt, never meets half a file. Folders are made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    fresh = Path(name)
+    fresh = _unused(path.parent, f".{path.name}-")
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Private until it is whole; what is written here is meant to be passed on.
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
-        fresh.chmod(0o644)  # mkstemp makes it private; what is written here is meant to be passed on
+        fresh.chmod(0o644)
         fresh.replace(path)
     except BaseException:  # Ctrl-C as well
         fresh.unlink(missing_ok=True)
@@ -53,15 +53,25 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str = "") ->
     The file `last` is written after the others.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    fresh, aside = _unused(folder.parent, f".{folder.name}-"), _unused(folder.parent, _aside(folder))
+    old = aside / _REPLACED
     try:
+        fresh.mkdir(0o700)
         for name in sorted(files, key=lambda name: name == last):
             path = fresh / PurePosixPath(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(files[name])
         fresh.chmod(0o755)
-        _put(fresh, folder)
+        if folder.exists():  # moved, and not deleted before the new one stands
+            aside.mkdir(0o700)
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     except BaseException:  # Ctrl-C as well
+        if fresh.exists() and old.exists() and not folder.exists():
+            old.rename(folder)
+        if not (fresh.exists() and old.exists()):  # else somebody else's folder stands there by now, and the old one is kept
+            shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(fresh, ignore_errors=True)
         raise
 
@@ -76,20 +86,12 @@ def left_aside(folder: Path) -> Path | None:
 _REPLACED = "replaced"
 
 
-def _put(fresh: Path, folder: Path) -> None:
-    """Rename a folder into its place. What stood there is moved aside, never deleted before the new one stands."""
-    aside = Path(mkdtemp(prefix=_aside(folder), dir=folder.parent))
-    old = aside / _REPLACED
-    try:
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except BaseException:
-        if old.exists():
-            old.rename(folder)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+def _unused(folder: Path, prefix: str) -> Path:
+    """Return a name that nothing has.
+
+    It is known before anything is made there, so that whenever an interrupt comes, what it leaves can be found and removed.
+    """
+    return folder / f"{prefix}{token_hex(4)}"
 
 
 def _aside(folder: Path) -> str:

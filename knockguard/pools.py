@@ -15,8 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from guard.errors import InvalidInputError
-from guard.images import Encoded, decode, read, size_of
+from guard.images import Encoded, decode, links_passed_over, read, size_of
 from guard.types import Ints, Pixels, Reporter
+from knockguard.console import warn
 
 MIN_FIT = 50
 MIN_CLASSES = 4
@@ -130,8 +131,13 @@ def check_apart(inside: Pool, outside: Pool) -> None:
 
 
 def look_through(source: Path, split: Split, reading: Reading) -> Pool:
-    """Choose and split images; InvalidInputError if there are too few to fit anything, or a chosen one's header is broken."""
+    """Choose and split images, and warn of links that are not followed.
+
+    InvalidInputError if there are too few to fit anything, or a chosen one's header is broken.
+    """
     chosen = _chosen(source, reading.limit)
+    if n_links := links_passed_over(source):
+        warn(f"{n_links} links below {source} lead out of it or nowhere, and are passed over; copy what is meant to count")
     shares, seed = split.shares, reading.seed
     classes = sorted({found.label for found in chosen if found.label is not None})
     by_class = split.classes and len(classes) >= MIN_CLASSES

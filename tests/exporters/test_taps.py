@@ -203,6 +203,8 @@ def test_override_replaces_the_stages(plain):
     [
         ({"stage1": "relu_44"}, "stage1: the graph computes no float tensor 'relu_44'; did you mean 'relu_4'"),
         ({"stage1": "fc.weight"}, "stage1: the graph computes no float tensor 'fc.weight'"),
+        ({"stage1": "/nope"}, r"'/nope'; it could be one of \d\d, such as ('[^']+', ){11}'[^']+'$"),
+        ({"penultimate": "/nope"}, r"'/nope'; it could be one of ('[^']+', ){1,2}'linear'$"),
         ({"logit": "linear"}, "no tap is called 'logit'; did you mean 'logits'"),
         ({"stage0": "relu_4"}, "no tap is called 'stage0'"),
         ({"stage1": "linear"}, r"stage1: tensor 'linear' has shape .*; it must be \(n, c, h, w\)"),

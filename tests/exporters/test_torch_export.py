@@ -150,6 +150,21 @@ def test_stage_name_has_a_number(small_cnn, images, target):
         export_victim(small_cnn, target, sample=images, stages={"early": "block1"})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mean": ("a", "b", "c")}, "mean is .* it must be 3 numbers, one a channel, each finite"),
+        ({"mean": (0.5, 0.5)}, "mean is .* it must be 3 numbers"),
+        ({"mean": (0.5, 0.5, float("nan"))}, "each finite"),
+        ({"std": (1.0, 1.0, 0.0)}, "std is .* each greater than 0"),
+    ],
+)
+def test_normalisation_is_a_number_a_channel_and_no_hook_stays(small_cnn, images, target, given, message):
+    with pytest.raises(ExportError, match=message):
+        export_victim(small_cnn, target, sample=images, stages={"stage1": "block1"}, **given)
+    assert not any(m._forward_hooks for m in small_cnn.modules())
+
+
 def test_stage_is_an_image(small_cnn, images, target):
     with pytest.raises(ExportError, match="stage1: the submodule does not return"):
         export_victim(small_cnn, target, sample=images, stages={"stage1": "head"})

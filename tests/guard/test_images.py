@@ -12,7 +12,7 @@ from PIL import Image
 
 from guard.chain import Chain, chain_for, matched_chain, square
 from guard.errors import InvalidInputError
-from guard.images import MAX_BYTES, decode, find, n_pixels, read, resize, size_of
+from guard.images import MAX_BYTES, decode, find, links_passed_over, n_pixels, read, resize, size_of
 from guard.preprocess import framed
 
 RNG = np.random.default_rng(0)
@@ -219,6 +219,25 @@ def test_link_to_itself_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(PIXELS))
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert [path.name for path in find(tmp_path)] == ["a.png"]
+
+
+def test_links_that_are_not_followed_are_counted(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "in"
+    for place in (elsewhere / "cat", folder / "own"):
+        place.mkdir(parents=True)
+        (place / "a.png").write_bytes(encode(PIXELS))
+    (folder / "cat").symlink_to(elsewhere / "cat")
+    (folder / "out.png").symlink_to(elsewhere / "cat" / "a.png")
+    (folder / "gone.png").symlink_to(elsewhere / "gone.png")
+    (folder / "gone.txt").symlink_to(elsewhere / "gone.txt")
+    (folder / "b.png").symlink_to(folder / "own" / "a.png")
+    (folder / "twin").symlink_to(folder / "own")
+    assert [str(path.relative_to(folder)) for path in find(folder)] == ["b.png", "own/a.png"]
+    assert links_passed_over(folder) == 3
+    (folder / "own" / "a.png").unlink()
+    (folder / "b.png").unlink()
+    with pytest.raises(InvalidInputError, match=r"in holds no image; .*; 3 links there lead out of it or nowhere .* copy"):
+        find(folder)
 
 
 def test_bad_sources_are_named(tmp_path: Path) -> None:

@@ -147,6 +147,13 @@ def test_pool_that_lies_in_the_other_is_refused_with_the_count_and_an_example(tm
         check_apart(inside, look_through(other, OUT_SPLIT, READING))
 
 
+def test_links_that_are_dropped_are_said(miniature: Miniature, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(discs(120, seed=8)[0], tmp_path / "in")
+    (tmp_path / "in" / "more").symlink_to(miniature.inside)
+    assert sum(look_through(tmp_path / "in", IN_SPLIT, READING).counts().values()) == 120
+    assert "1 links below" in " ".join(capsys.readouterr().err.split())
+
+
 def test_image_that_changed_in_between_is_refused(miniature: Miniature, tmp_path: Path) -> None:
     shutil.copytree(miniature.inside, tmp_path / "in")
     pool = look_through(tmp_path / "in", IN_SPLIT, READING)
