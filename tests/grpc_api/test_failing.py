@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from grpc_health.v1 import health_pb2
 from plain_host import PlainHost, plain_host
 from spoilt_scores import spoilt
@@ -21,6 +22,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from grpc_api.admin_client import AdminClient
 from grpc_api.statuses import error_of
 from guard.decision_log import read_decisions
+from knockguard.administering import Desk
 
 FLAGGED, HONEST = rows_of(0.95), rows_of(0.1)
 PATIENCE = {"failures": 3, "probe_s": 0.1, "max_probe_s": 0.2}
@@ -113,7 +115,9 @@ def test_detector_that_fails_closes_by_default_and_says_the_same_to_everybody(bu
             assert served.total("knockguard_unguarded_rows_total") == 0
 
 
-def test_detector_that_fails_open_as_told_is_counted_logged_and_shown(bundle: Path, start_with: Any, tmp_path: Path) -> None:
+def test_detector_that_fails_open_as_told_is_counted_logged_and_shown(
+    bundle: Path, start_with: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     host = PlainHost(tiny_model())
     told = {
         "policy": "label-only",
@@ -136,6 +140,9 @@ def test_detector_that_fails_open_as_told_is_counted_logged_and_shown(bundle: Pa
             (detector,) = [d for d in found.dependencies if d.name == "detector"]
             assert (detector.mode, detector.openings, detector.state != "closed") == ("fail-open", 1, True)
             assert found.unguarded_rows >= 1
+            Desk(f"unix:{tmp_path / 's'}", None, as_json=False).status()
+            said = capsys.readouterr().out
+            assert all(word in said for word in ("fail-open", "detector", "upstream", "unguarded", "PSI"))
         wait_until(lambda: is_guarded(served.address))
         served.end()
         assert '"event": "answered_unguarded"' in served.log.read_text()
