@@ -172,7 +172,7 @@ def test_millions_of_typed_values_are_refused_unread_while_others_are_answered(
     thread.join()
     assert refused == [grpc.StatusCode.INVALID_ARGUMENT]
     assert slowest < 0.8  # converting them took 1.7 s; what is left is the message's arrival on a busy machine
-    assert memory_mib(gateway.process.pid) - before < 4 * len(content) / 2**20 + 64  # and 900 MiB
+    assert memory_mib(gateway.process.pid) - before < 4 * len(content) / 2**20 + 128  # and 900 MiB
 
 
 def memory_mib(pid: int) -> float:
