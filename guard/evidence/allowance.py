@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import floor
+from math import floor, inf
 
 
 class Bound(StrEnum):
@@ -42,9 +42,9 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a store keeps of a tenant: `tokens` rows in the bucket at time `at`, `used` rows of the window that began at `window`.
+    """What a store keeps of a tenant: `tokens` rows in the bucket at time `at`, infinitely many without a rate.
 
-    Times are seconds since 1970.
+    `used` rows were taken of the window that began at `window`. Times are seconds since 1970.
     """
 
     tokens: float
@@ -87,4 +87,5 @@ def charged(account: Account | None, rows: int, allowance: Allowance, now: float
         refused_by, wait_s = Bound.QUOTA, max(wait_s, window + allowance.window_s - now)
     if refused_by is None:
         tokens, used = tokens - rows if rate is not None else 0.0, used + rows
-    return Account(tokens, at, window, used), Standing(refused_by, wait_s, tokens, used, window + allowance.window_s)
+    kept = inf if rate is None else tokens  # who is given a rate begins with a full bucket
+    return Account(kept, at, window, used), Standing(refused_by, wait_s, tokens, used, window + allowance.window_s)

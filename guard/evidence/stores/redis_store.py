@@ -44,8 +44,9 @@ end
 if rows > 0 then
   local idle = window + length - now
   if rate > 0 then idle = math.max(idle, (burst - tokens) / rate) end
-  local f = '%.17g'
-  redis.call('HSET', KEYS[1], 'tokens', f:format(tokens), 'at', f:format(at), 'window', f:format(window), 'used', f:format(used))
+  local f, kept = '%.17g', tokens
+  if rate <= 0 then kept = math.huge end
+  redis.call('HSET', KEYS[1], 'tokens', f:format(kept), 'at', f:format(at), 'window', f:format(window), 'used', f:format(used))
   redis.call('PEXPIRE', KEYS[1], math.ceil(idle * 1000) + 1000)
 end
 return {{bound, ('%.17g'):format(wait), ('%.17g'):format(tokens), ('%.17g'):format(used), ('%.17g'):format(window + length)}}

@@ -60,6 +60,11 @@ def test_allowance_that_is_lowered_holds_at_once() -> None:
     assert charged(account, 1, Allowance(quota_rows=50, window_s=100), 1000.0)[1].refused_by is None  # another window
 
 
+def test_whoever_is_given_a_rate_begins_with_a_full_bucket() -> None:
+    account, _ = charged(None, 60, QUOTA, 1000.0)
+    assert charged(account, 20, Allowance(10, 20, 100), 1000.0)[1].refused_by is None
+
+
 @pytest.mark.parametrize(
     ("allowance", "largest"),
     [(Allowance(), None), (RATED, 20), (QUOTA, 100), (Allowance(5, 200, 100), 100), (Allowance(5, 50, 100), 50)],
