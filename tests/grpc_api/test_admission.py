@@ -171,7 +171,7 @@ def test_millions_of_typed_values_are_refused_unread_while_others_are_answered(
     slowest = max(asyncio.run(asked()))
     thread.join()
     assert refused == [grpc.StatusCode.INVALID_ARGUMENT]
-    assert slowest < 0.8  # converting them took 1.7 s; what is left is the message's arrival on a busy machine
+    assert slowest < 1.5  # converting them took 1.7 s on an idle machine; what is left is the message's arrival on a busy one
     assert memory_mib(gateway.process.pid) - before < 4 * len(content) / 2**20 + 128  # and 900 MiB
 
 
