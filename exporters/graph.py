@@ -9,8 +9,10 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, inliner, numpy_helper, shape_inference
 
 from exporters.external import inline_external
-from exporters.rewrite import reads
+from exporters.flat import unflatten
+from exporters.rewrite import reads, sort
 from exporters.runtime import run
+from exporters.zipmap import without_zipmap
 from guard.errors import BundleError, GraphError
 from guard.onnx_wire import external_files
 
@@ -29,13 +31,16 @@ class ImageInput(NamedTuple):
     layout: Literal["NCHW", "NHWC"]
 
 
-def load_graph(path: Path) -> ModelProto:
+def load_graph(path: Path, *, flat: tuple[int, int, int] | None = None) -> ModelProto:
     """Return the model with its weights inside, a free batch dimension and inferred shapes.
 
+    With `flat` the graph takes flattened images (n, d), of this shape, and will take them whole.
     GraphError if the file is missing, empty, cut short, larger than 2 GiB, no ONNX model, older than opset 13 or newer than the
     installed `onnx`, keeps weights outside its folder, has another input than one float32 image, or mixes the rows of a batch.
     """
     model = read_graph(path)
+    if flat is not None:
+        unflatten(model, flat)
     image = input_of(model)
     _free_batch(model)
     model = infer_shapes(model)
@@ -44,7 +49,10 @@ def load_graph(path: Path) -> ModelProto:
 
 
 def read_graph(path: Path) -> ModelProto:
-    """Return the model as its author wrote it, weights inside and functions written out; GraphError as `load_graph`'s."""
+    """Return the model as its author wrote it, weights inside, functions written out, nodes in order, without ZipMap.
+
+    GraphError as `load_graph`'s.
+    """
     model = _parse(path)
     inline_external(model, path.parent, max_bytes=MAX_BYTES)
     try:
@@ -53,7 +61,10 @@ def read_graph(path: Path) -> ModelProto:
     except BundleError as error:
         raise GraphError(f"{path.name}: {error}") from None
     opset_of(model)
-    return inliner.inline_local_functions(model) if model.functions else model
+    model = inliner.inline_local_functions(model) if model.functions else model
+    sort(model.graph)
+    without_zipmap(model)
+    return model
 
 
 def graph_bytes(model: ModelProto) -> bytes:
@@ -69,7 +80,10 @@ def opset_of(model: ModelProto) -> int:
     newest = onnx.defs.onnx_opset_version()
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if not MIN_OPSET <= version <= newest:
-        raise GraphError(f"the model uses opset {version}; {MIN_OPSET} to {newest} are read, so export it with opset_version=18")
+        raise GraphError(
+            f"the model uses opset {version}; {MIN_OPSET} to {newest} are read, so export it with opset_version=18, or "
+            "target_opset=18 as other converters call it"
+        )
     return version
 
 
@@ -86,6 +100,11 @@ def input_of(model: ModelProto) -> ImageInput:
         found = TensorProto.DataType.Name(kind).lower()
         raise GraphError(f"input {image.name!r} is {found}; it must be float32, so put a Cast in front of the model")
     dims = tensor_shape(image)
+    if dims is not None and len(dims) == 2:
+        raise GraphError(
+            f"input {image.name!r} has shape {dims}: flattened images; say what shape they have, as it was flattened: "
+            "--input-shape 32,32,3 (height, width, channels) or 3,32,32"
+        )
     if dims is None or len(dims) != 4:
         raise GraphError(f"input {image.name!r} has shape {dims}; it must have four dimensions, (n, c, h, w) or (n, h, w, c)")
     _, a, b, c = dims

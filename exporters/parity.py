@@ -6,6 +6,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from exporters.answers import LEARNED
+from exporters.flat import takes_rows, unflatten
 from exporters.graph import from_image, graph_bytes, infer_shapes, input_of, read_graph, tensor_shape
 from exporters.runtime import run
 from exporters.taps import Taps
@@ -26,6 +27,8 @@ def check_parity(victim: Path, taps: Taps, fused: bytes, inputs: Array) -> float
     explains; GraphError if the file cannot be run.
     """
     original = read_graph(victim)
+    if takes_rows(original):
+        unflatten(original, inputs.shape[1:])
     tolerance = tolerance_of(original)
     answers = _answers(original, taps.answer, inputs)
     expected = answers if taps.answer == taps.probabilities else _softmax(answers)

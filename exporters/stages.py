@@ -25,12 +25,11 @@ def find_stages(model: ModelProto, shapes: Mapping[str, tuple[int | None, ...]],
     those, the last one before the area falls to less than half is a stage. 1 x 1 is no stage (that is `penultimate`), and
     nothing before the first learned layer is one.
     """
-    learned, last = False, None
+    last = None
     channels_last = input_of(model).layout == "NHWC"
     stages: list[str] = []
     nodes = _bottlenecks(model, end)
-    for node in nodes:
-        learned = learned or node.op_type in _LEARNS
+    for node, learned in nodes:
         if node.op_type == "Transpose":
             order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
             channels_last = order == _TO_CHANNELS_LAST or (channels_last and order != _TO_CHANNELS_FIRST)
@@ -46,22 +45,26 @@ def find_stages(model: ModelProto, shapes: Mapping[str, tuple[int | None, ...]],
         else:
             stages.append(tensor)
         last = height * width if last is None or 2 * height * width < last else last
-    return {f"stage{i}": tensor for i, tensor in enumerate([*stages, *token_stages(nodes, shapes)], start=1)}
+    return {
+        f"stage{i}": tensor for i, tensor in enumerate([*stages, *token_stages([node for node, _ in nodes], shapes)], start=1)
+    }
 
 
-def _bottlenecks(model: ModelProto, end: str) -> list[NodeProto]:
-    """Return, in order, the nodes that every path from the image to `end` goes through.
+def _bottlenecks(model: ModelProto, end: str) -> list[tuple[NodeProto, bool]]:
+    """Return, in order, the nodes that every path from the image to `end` goes through, and whether a learned layer, in any
+    branch, lies before what each gives.
 
     In a topological order such a node is one that no edge jumps over: everything made before it is used for the last time by it
     or earlier.
     """
     nodes = _on_the_way(model, end)
     last_use = {name: position for position, node in enumerate(nodes) for name in reads(node)}
-    found, reach = [], 0
+    found, learned = [], False
     reach = last_use.get(input_of(model).name, 0)
     for position, node in enumerate(nodes):
+        learned = learned or node.op_type in _LEARNS
         if reach <= position:
-            found.append(node)
+            found.append((node, learned))
         reach = max([reach, *(last_use[o] for o in node.output if o in last_use)])
     return found
 

@@ -17,6 +17,7 @@ STAGE = re.compile(r"stage[1-9][0-9]*")
 _ANSWERS = ("logits", "probabilities")
 # What may stand between the last dense layer and the answer without making new features.
 _PASSES = frozenset({"Add", "Sub", "Mul", "Div", "Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout"})
+_QUANTISES = frozenset({"QuantizeLinear", "DequantizeLinear"})  # a float tensor's value is their first input, in steps
 
 _SHOWN = 12  # names in a message
 
@@ -132,10 +133,10 @@ def _dense_input(end: str, producers: Mapping[str, NodeProto], shapes: Mapping[s
     """Return the input of the last Gemm or MatMul, or None where the answer is not made by one, as in SqueezeNet."""
     node = producers.get(end)
     while node is not None:
-        computed = [name for name in node.input if name in shapes]
+        computed = [node.input[0]] if node.op_type in _QUANTISES else [name for name in node.input if name in shapes]
         if node.op_type in ("Gemm", "MatMul"):
             return computed[0] if len(computed) == 1 and len(shapes[computed[0]]) == 2 else None
-        if node.op_type not in _PASSES and node.op_type != "Softmax":
+        if node.op_type not in _PASSES | _QUANTISES and node.op_type != "Softmax":
             return None
         node = producers.get(computed[0]) if len(computed) == 1 else None
     return None

@@ -16,6 +16,7 @@ from knockguard.cli_options import Force, Json, Seed, Victims
 from knockguard.export_cli import export
 from knockguard.places import writable_file as _file
 from knockguard.places import writable_folder as _folder
+from knockguard.protect_cli import protect
 from knockguard.serve_cli import serve
 
 app = typer.Typer(
@@ -43,63 +44,7 @@ def demo(
     run_demo(folder, seed=seed, fresh=fresh, as_json=json)
 
 
-@app.command()
-def protect(
-    model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file.")],
-    inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images: a folder or a .parquet file.")],
-    out_pool: Annotated[
-        Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file; or the word synthetic.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="The bundle's folder.")] = Path("bundle"),
-    detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear",
-    target_fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged, at most.")] = 0.05,
-    name: Annotated[str | None, typer.Option(help="The model's name on the wire; the file's name by default.")] = None,
-    version: Annotated[str, typer.Option(help="The model's version on the wire, a number.")] = "1",
-    labels: Annotated[Path | None, typer.Option(help="A text file with one class name a line.")] = None,
-    class_map: Annotated[
-        Path | None,
-        typer.Option(help="CSV `class,public`: what the in images' classes are called in public sets, empty for nothing."),
-    ] = None,
-    scale: Annotated[
-        str, typer.Option(help="What the graph makes of a grey level: 'unit' (0..1), 'raw' (0..255) or 'imagenet'.")
-    ] = "unit",
-    stage: Annotated[
-        list[str] | None, typer.Option(help="Tap a stage by tensor name, NAME=TENSOR; replaces those found.")
-    ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="An option of a detector, DETECTOR.OPTION=VALUE: linear.strength=0.01.")
-    ] = None,
-    per_class: Annotated[
-        bool, typer.Option("--per-class", help="A threshold of each class that the model ranks first, each held to the target.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=200, help="The most images read from each source.")] = 10_000,
-    seed: Seed = 0,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Put a detector into a trained model and calibrate it: a bundle that `serve` takes."""
-    from knockguard.protect_files import ProtectOptions, protect_files
-
-    options = ProtectOptions(
-        model,
-        inside,
-        out_pool,
-        out,
-        detector,
-        target_fpr,
-        name or model.stem,
-        version,
-        labels,
-        class_map,
-        scale,
-        tuple(stage or ()),
-        tuple(setting or ()),
-        per_class,
-        limit,
-        seed,
-        force,
-    )
-    protect_files(options, as_json=json)
+app.command()(protect)
 
 
 @app.command()

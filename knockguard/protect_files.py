@@ -53,6 +53,7 @@ class ProtectOptions:
     labels: Path | None
     class_map: Path | None
     scale: str
+    input_shape: str | None
     stages: tuple[str, ...]
     settings: tuple[str, ...]
     per_class: bool
@@ -64,7 +65,7 @@ class ProtectOptions:
 def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     """Make the bundle and print what it can do. Everything that can be refused is refused before long work starts."""
     check_place(options.out, force=options.force)
-    victim = load_graph(options.model)
+    victim = load_graph(options.model, flat=_shape(options.input_shape))
     spec = _input_spec(victim, options.scale)
     taps = find_taps(victim, override=_overrides(options.stages))
     plan = Plan(
@@ -185,6 +186,19 @@ def _detectors(first: str, taps: Taps) -> tuple[str, ...]:
         )
     others = [d for d in DEFAULT_DETECTORS if d != first and not missing.intersection(DETECTORS.get(d).taps)]
     return (first, *others)
+
+
+def _shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return three whole numbers of "32,32,3", or None."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise ConfigError(
+            f"--input-shape {text!r} is not three whole numbers; write 32,32,3 or 3,32,32, as images were flattened"
+        )
+    a, b, c = (int(part) for part in parts)
+    return a, b, c
 
 
 def _overrides(stages: tuple[str, ...]) -> dict[str, str] | None:

@@ -248,6 +248,26 @@ def test_stage_is_where_branches_have_joined(tmp_path, export_plainly, images):
     assert [taps.shapes[t][1:] for t in taps.stages.values()] == [(11, 16, 16), (16, 8, 8)]
 
 
+class Shortcuts(nn.Module):
+    """Each block, the first too, adds a convolution to a convolution: every learned layer lies in a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.long = nn.ModuleList([nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 6, 3, stride=2, padding=1)])
+        self.short = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.Conv2d(4, 6, 1, stride=2)])
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, image):
+        for long, short in zip(self.long, self.short, strict=True):
+            image = (long(image) + short(image)).relu()
+        return self.head(image.mean((2, 3)))
+
+
+def test_learned_layer_in_a_branch_is_one(tmp_path, export_plainly, images):
+    _, taps = load(export_plainly(Shortcuts().eval(), tmp_path / "m.onnx", images[:1]))
+    assert [taps.shapes[t][1:] for t in taps.stages.values()] == [(4, 16, 16), (6, 8, 8)]
+
+
 def test_normalisation_alone_is_no_stage(tmp_path, export_plainly, images):
     torch.manual_seed(0)
     strided = nn.Sequential(
