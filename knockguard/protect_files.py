@@ -26,6 +26,7 @@ from knockguard.matching import match
 from knockguard.networks import check_networks
 from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Source, check_apart, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
+from knockguard.protect_words import input_shape, overrides, settings
 from knockguard.synthetic_pool import Synthetic, is_synthetic
 
 SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
@@ -65,9 +66,9 @@ class ProtectOptions:
 def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     """Make the bundle and print what it can do. Everything that can be refused is refused before long work starts."""
     check_place(options.out, force=options.force)
-    victim = load_graph(options.model, flat=_shape(options.input_shape))
+    victim = load_graph(options.model, flat=input_shape(options.input_shape))
     spec = _input_spec(victim, options.scale)
-    taps = find_taps(victim, override=_overrides(options.stages))
+    taps = find_taps(victim, override=overrides(options.stages))
     plan = Plan(
         spec=spec,
         name=options.name,
@@ -75,7 +76,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         detectors=_detectors(options.detector, taps),
         target_fpr=options.target_fpr,
         version=options.version,
-        options=_settings(options.settings),
+        options=settings(options.settings),
         per_class=options.per_class,
     )
     check_networks(plan.built().values())
@@ -186,38 +187,6 @@ def _detectors(first: str, taps: Taps) -> tuple[str, ...]:
         )
     others = [d for d in DEFAULT_DETECTORS if d != first and not missing.intersection(DETECTORS.get(d).taps)]
     return (first, *others)
-
-
-def _shape(text: str | None) -> tuple[int, int, int] | None:
-    """Return three whole numbers of "32,32,3", or None."""
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise ConfigError(
-            f"--input-shape {text!r} is not three whole numbers; write 32,32,3 or 3,32,32, as images were flattened"
-        )
-    a, b, c = (int(part) for part in parts)
-    return a, b, c
-
-
-def _overrides(stages: tuple[str, ...]) -> dict[str, str] | None:
-    pairs = [stage.partition("=") for stage in stages]
-    if bad := [name for name, equals, tensor in pairs if not (name and equals and tensor)]:
-        raise ConfigError(f"--stage {bad[0]!r} is not of the form NAME=TENSOR, such as stage1=/layer1/Relu_output_0")
-    return {name: tensor for name, _, tensor in pairs} or None
-
-
-def _settings(words: tuple[str, ...]) -> dict[str, dict[str, object]]:
-    """Return options by detector from words such as linear.strength=0.01; `Plan` looks at what they say."""
-    settings: dict[str, dict[str, object]] = {}
-    for word in words:
-        place, equals, value = word.partition("=")
-        detector, dot, key = place.partition(".")
-        if not (detector and dot and key and equals and value):
-            raise ConfigError(f"--set {word!r} is not of the form DETECTOR.OPTION=VALUE, such as linear.strength=0.01")
-        settings.setdefault(detector, {})[key] = value
-    return settings
 
 
 def _labels(path: Path | None, n_classes: int) -> list[str]:
