@@ -5,7 +5,8 @@
 MLServer needs an environment of its own; `tests/exporters/make_peers.sh FOLDER` makes one and prints the variable. It serves
 the repository that `exporters.mlserver` writes, in its main process (`parallel_workers` 0, the faster way for one model
 here) and without adaptive batching unless --batching is given. One row a request, float32, since MLServer takes pixels no
-other way.
+other way. The last columns hold the plainest server that Python's gRPC allows (`plain_upstream.py`) against MLServer: what no
+gateway in Python can pass.
 """
 
 import json
@@ -15,13 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
 import numpy as np
 from load import Load
+from proxying import plain_upstream
 from ratios import Table, arguments, compare
 from victims import made_up
 
@@ -43,6 +45,7 @@ def main() -> None:
     if not python:
         sys.exit(f"{VARIABLE} names no Python with mlserver; tests/exporters/make_peers.sh makes one")
     columns = ("model", "KiB", "at once", "gateway, req/s", "MLServer, req/s", "gateway / MLServer", "by server CPU")
+    columns += ("plainest / MLServer", "by server CPU")
     title = "The gateway against MLServer" + (" with adaptive batching" if given.batching else "")
     table = Table(title, columns, given.out)
     with TemporaryDirectory() as name:
@@ -51,12 +54,16 @@ def main() -> None:
             folder.mkdir()
             bundle = made_up(folder, side, widths)
             images = np.random.default_rng(0).random((1, 3, side, side), np.float32)
-            with gateway(bundle, log=folder / "log") as ours, mlserver(bundle, folder, python, batching=given.batching) as theirs:
-                loads = [Load.of(server, images) for server in ((ours.address, ours.process.pid), theirs)]
+            with ExitStack() as stack:
+                ours = stack.enter_context(gateway(bundle, log=folder / "log"))
+                theirs = stack.enter_context(mlserver(bundle, folder, python, batching=given.batching))
+                servers = (ours.address, ours.process.pid), theirs, stack.enter_context(plain_upstream(bundle))
+                loads = [Load.of(server, images) for server in servers]
                 for window in WINDOWS:
-                    ways = [load.way(given.seconds, window=window) for load in loads]
-                    ratio, cpu = compare(*ways, repetitions=given.repetitions)
-                    table.row(f"{victim}, {side} px", loads[0].kib, window, ratio.rate, ratio.peer, ratio, cpu)
+                    way, peer, plainest = (load.way(given.seconds, window=window) for load in loads)
+                    ratio, cpu = compare(way, peer, repetitions=given.repetitions)
+                    most = compare(plainest, peer, repetitions=given.repetitions)
+                    table.row(f"{victim}, {side} px", loads[0].kib, window, ratio.rate, ratio.peer, ratio, cpu, *most)
     table.write()
 
 

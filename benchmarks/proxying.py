@@ -36,7 +36,10 @@ def main() -> None:
         for side in SIDES:
             bundle = made_up(Path(name), side)
             images = np.random.default_rng(0).random((1, 3, side, side), np.float32)
-            with upstream(bundle) as server, gateway(bundle, log=Path(name) / "log", arguments=("--upstream", server[0])) as ours:
+            with (
+                plain_upstream(bundle) as server,
+                gateway(bundle, log=Path(name) / "log", arguments=("--upstream", server[0])) as ours,
+            ):
                 direct, through = (Load.of(s, images) for s in (server, (ours.address, ours.process.pid)))
                 pairs = [
                     (direct.median_ms(given.seconds), through.median_ms(given.seconds)) for _ in range(given.repetitions + 1)
@@ -49,7 +52,7 @@ def main() -> None:
 
 
 @contextmanager
-def upstream(bundle: Path) -> Iterator[tuple[str, int]]:
+def plain_upstream(bundle: Path) -> Iterator[tuple[str, int]]:
     """Serve a bundle's model without a guard until the block ends; yields the address and the pid."""
     program = Path(__file__).with_name("plain_upstream.py")
     process = subprocess.Popen([sys.executable, program, bundle], stdout=subprocess.PIPE, text=True)

@@ -117,7 +117,7 @@ async def serve_privately(path: Path, handlers: Iterable[grpc.GenericRpcHandler]
         await server.start()
         yield
     finally:
-        await server.stop(0)
+        await server.stop(1.0)
         path.unlink(missing_ok=True)
 
 
