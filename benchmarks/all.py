@@ -22,6 +22,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "mlserver": WORDS,
     "guarding": WORDS,
     "limiting": WORDS,
+    "limiting": WORDS,
     "proxying": ("--repetitions", "15", "--seconds", "0.5"),
     "workers": WORDS,
     "batching": WORDS,

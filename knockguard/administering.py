@@ -44,9 +44,7 @@ class Desk:
             "rows decided": str(answer.rows),
             "unguarded": f"{answer.unguarded_rows} rows",
             "flagged": str(Rate(answer.flagged, answer.rows)),
-            "workers": f"{answer.workers} answer, {answer.worker_restarts} ended unasked"
-            if answer.workers
-            else "one process",
+            "workers": f"{answer.workers} answer, {answer.worker_restarts} ended unasked" if answer.workers else "one process",
             "audit log": f"{answer.audit_written_rows} rows written, {answer.audit_dropped_rows} dropped",
         }
         for name, value in rows.items():
