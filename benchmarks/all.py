@@ -22,7 +22,6 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "mlserver": WORDS,
     "guarding": WORDS,
     "limiting": WORDS,
-    "limiting": WORDS,
     "proxying": ("--repetitions", "15", "--seconds", "0.5"),
     "workers": WORDS,
     "batching": WORDS,
