@@ -24,7 +24,8 @@ def configure_logs(form: LogFormat, **fields: int) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    structlog.configure(processors=[*shared, renderer], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # A line is written whole, its end included: several workers have one stderr.
+    structlog.configure(processors=[*shared, renderer], logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     handler = logging.StreamHandler(sys.stderr)
     rendered = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=rendered, foreign_pre_chain=[*shared, _named]))
