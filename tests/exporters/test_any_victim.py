@@ -47,7 +47,7 @@ VICTIMS = {
     "vit_b_16": (of_torchvision, 224, None, 768),
 }
 QUICK = ("gtsrb-5l", "cifar10-9l")
-cases = pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in VICTIMS])
+cases = pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.large) for n in VICTIMS])
 
 
 def settled(module: nn.Module, images: torch.Tensor) -> nn.Module:
