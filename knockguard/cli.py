@@ -12,7 +12,7 @@ import typer
 
 from knockguard.admin_cli import admin
 from knockguard.attack_cli import attack
-from knockguard.cli_options import Force, Json, Seed, Victims
+from knockguard.cli_options import Executor, Force, Json, Seed, Victims, Where
 from knockguard.export_cli import export
 from knockguard.places import writable_file as _file
 from knockguard.places import writable_folder as _folder
@@ -124,13 +124,14 @@ def evaluate(
         Path, typer.Option("--out", "-o", callback=_folder, help="Folder for results, report, and what is kept to go on from.")
     ] = Path("evaluation"),
     victims: Victims = None,
+    executor: Where = Executor.HERE,
     fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing from an earlier run.")] = False,
     json: Json = False,
 ) -> None:
     """Carry out an experiment file: train, protect, serve, attack, copy, measure, and report beside the paper's figures."""
     from knockguard.evaluating import EvaluateOptions, evaluate_file
 
-    if not evaluate_file(EvaluateOptions(experiment, data, out, fresh, victims), as_json=json):
+    if not evaluate_file(EvaluateOptions(experiment, data, out, fresh, victims), executor, as_json=json):
         raise typer.Exit(1)
 
 

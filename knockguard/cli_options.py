@@ -1,5 +1,6 @@
 """Options that several commands share, each with one wording."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,3 +17,13 @@ Victims = Annotated[
         callback=writable_folder, help="Folder of trained victims, where experiments share them; inside --out by default."
     ),
 ]
+
+
+class Executor(StrEnum):
+    """Where the victims of an experiment are worked on: here, one after the other, or on the machines of a Ray cluster."""
+
+    HERE = "here"
+    RAY = "ray"
+
+
+Where = Annotated[Executor, typer.Option("--executor", help="Victims one after the other here, or side by side on Ray.")]

@@ -1,71 +1,40 @@
-"""`knockguard evaluate`: an experiment file carried out, from training its victims to a report beside the paper's figures.
+"""`knockguard evaluate`: an experiment file carried out, from training its victims to a report beside the paper's figures."""
 
-Whatever is finished is kept in the output folder by what it was made from, so that a run which was cut off goes on, and a cell
-that fails takes no other with it.
-"""
-
-import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.metadata import version
-from itertools import groupby, product
-from pathlib import Path
-
-import numpy as np
-import torch
+from itertools import product
 
 from evaluation.evaluation_page import write_pages
-from evaluation.evaluation_results import EVALUATION, CellResult, Evaluation, Failure, VictimRow, write_evaluation
+from evaluation.evaluation_results import EVALUATION, Evaluation, write_evaluation
 from evaluation.evaluation_tables import table
 from evaluation.evaluation_words import headline
-from evaluation.experiment_file import Cell, Experiment, Victim
+from evaluation.experiment_file import Experiment
 from evaluation.experiment_names import check_names
 from evaluation.experiment_reading import read_experiment
 from guard.errors import ConfigError
-from knockguard.console import Stages, note, out, warn
-from knockguard.evaluate_cells import Ground, ask, asking, copied, detector_key, n_clients
-from knockguard.evaluate_images import read_images
-from knockguard.evaluate_serving import served
-from knockguard.evaluate_victim import Task, victim_stage
-from knockguard.spared import Spared
-from knockguard.store import Store, code_fingerprint
+from knockguard.cli_options import Executor
+from knockguard.console import note, out, warn
+from knockguard.evaluate_ray import on_ray
+from knockguard.evaluate_run import KEPT, EvaluateOptions, Run
+from knockguard.evaluate_victim import victim_stage
 
-KEPT, FAILED_LOG = "kept", "failed.log"
-_TELLS_ONLY = (
-    "report", "figure1", "evaluation_page", "evaluation_plots", "evaluation_words", "evaluation_tables", "evaluation_lines",
-    "evaluation_paper", "demo", "cli", "console", "audit", "study",
-)  # fmt: skip
+__all__ = ["EvaluateOptions", "evaluate_file"]
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateOptions:
-    """What `knockguard evaluate` was asked for; see its help."""
-
-    file: Path
-    data: Path
-    out: Path
-    fresh: bool
-    victims: Path | None = None  # where trained victims are kept; with the rest by default
-
-
-def evaluate_file(options: EvaluateOptions, *, as_json: bool) -> bool:
+def evaluate_file(options: EvaluateOptions, executor: Executor = Executor.HERE, *, as_json: bool) -> bool:
     """Carry out every cell, write results.json, report.html and report.md, print the table; return whether no cell failed."""
     experiment = read_experiment(options.file)
     check_names(experiment, served=True)
     if not options.data.is_dir():
         raise ConfigError(f"--data {options.data} is no folder; it must hold the image sets that the file names")
-    # One thread: networks this small gain little from a second, lose much beside other work, and sums keep their order.
-    torch.set_num_threads(1)
-    store = Store(options.out / KEPT, code_fingerprint(but=_TELLS_ONLY))
     if options.fresh:
         _forget(experiment, options)
     for folder in {options.out / KEPT, options.victims or options.out / KEPT}:
         folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(experiment, options, store)
-    evaluation = run.evaluation()
-    write_evaluation(evaluation, options.out / EVALUATION)
+
+    def told(evaluation: Evaluation) -> None:
+        write_evaluation(evaluation, options.out / EVALUATION)  # whoever stops the run has what there is
+
+    evaluation = on_ray(experiment, options, told) if executor is Executor.RAY else Run(experiment, options).evaluation(told)
+    told(evaluation)
     write_pages(evaluation, options.out)
     if as_json:
         out.print_json(evaluation.model_dump_json())
@@ -85,159 +54,3 @@ def _forget(experiment: Experiment, options: EvaluateOptions) -> None:
     for victim, seed in product(experiment.victims, experiment.seeds):
         for path in (options.victims or options.out / KEPT).glob(f"{victim_stage(victim, seed)}-*.npz"):
             path.unlink()
-
-
-class _Run:
-    """The state of one run: what is found so far, and what failed."""
-
-    def __init__(self, experiment: Experiment, options: EvaluateOptions, store: Store) -> None:
-        self._experiment, self._options, self._store = experiment, options, store
-        files = [(p.name, p.stat().st_size) for p in sorted(options.data.iterdir())]
-        # What victims are trained on hangs on less than what is done with them, so that other grids find them again.
-        self._world = store.fingerprint(experiment.model_dump_json(include={"pool", "chain"}), files)
-        self._base = store.fingerprint(
-            experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"}), files
-        )
-        self._victim_store = Store(options.victims or store.folder, store.base)
-        self._cells: dict[str, CellResult] = {}
-        self._failures: dict[str, str] = {}
-        self._victims: list[VictimRow] = []
-        self._seconds: dict[str, float] = {}
-        self._spent: list[tuple[int, float]] = []  # work and seconds of the cells that this run finished
-
-    def evaluation(self) -> Evaluation:
-        """Go through the victims of every seed."""
-        cells = list(self._experiment.cells())
-        for cell in cells:
-            if (kept := self._store.load(_stage(cell), self._key(cell))) is not None:
-                self._cells[cell.id] = CellResult.model_validate_json(str(kept["result"]))
-        if self._cells:
-            note(f"{len(self._cells)} of {len(cells)} cells were finished before")
-        for victim in self._experiment.victims:
-            for seed in self._experiment.seeds:
-                of_it = [c for c in cells if (c.victim, c.seed) == (victim, seed)]
-                with self._spared([c for c in of_it if c.id not in self._cells], what=f"{victim.name}, seed {seed}"):
-                    self._victim(victim, seed, of_it)
-        return self._so_far()
-
-    def _so_far(self) -> Evaluation:
-        """Return what is finished: victims, and the cells of those victims, in the grid's order."""
-        measured = {(v.name, v.seed) for v in self._victims}
-        finished = [self._cells[c.id] for c in self._experiment.cells() if c.id in self._cells]
-        return Evaluation(
-            title=self._experiment.title,
-            figures=self._experiment.figures,
-            differs=self._experiment.differs,
-            command=f"knockguard evaluate {self._options.file} --data DATA",
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            victims=tuple(self._victims),
-            cells=tuple(c for c in finished if (c.victim, c.seed) in measured),
-            failures=tuple(Failure(id=name, error=error) for name, error in self._failures.items()),
-            versions={"python": platform.python_version()} | {name: version(name) for name in ("knockguard", "torch", "numpy")},
-            seconds=self._seconds,
-            settings=self._experiment.model_dump(mode="json"),
-        )
-
-    def _victim(self, victim: Victim, seed: int, cells: Sequence[Cell]) -> None:
-        todo = [c for c in cells if c.id not in self._cells]
-        key = self._store.fingerprint(self._base, victim.model_dump_json(), seed)
-        stage = f"row-{victim.name}-s{seed}"
-        kept = self._store.load(stage, key)
-        if kept is not None:
-            self._victims.append(VictimRow.model_validate_json(str(kept["row"])))
-            if not todo:
-                return
-        stages = Stages(n_stages=3 + len(todo) + len(list(_by_gateway(todo))))
-        name = f"{victim.name}, seed {seed}"
-        with stages.stage(f"{name}: images") as progress:
-            images = read_images(self._experiment, victim, self._options.data, seed=seed, progress=progress)
-        with stages.stage(f"{name}: training the victim") as progress:
-            made_from = self._store.fingerprint(self._world, victim.model_dump_json(), seed)
-            task = Task(self._experiment, victim, seed, images, made_from)
-            model = task.trained(self._victim_store, progress=progress)
-        wanted = {detector_key(d): d for d in (*self._experiment.detectors, *(c.detector for c in todo))}
-        with stages.stage(f"{name}: detectors, thresholds, tests") as progress:
-            bundles = {label: task.protected(model.onnx, d, progress=progress) for label, d in wanted.items()}
-            if kept is None:
-                shown = {d.label: bundles[d.label] for d in self._experiment.detectors}
-                row = task.row(model.test, shown)
-                self._store.save(stage, key, {"row": np.array(row.model_dump_json())})
-                self._victims.append(row)
-        for (label, _), group in _by_gateway(todo):
-            ground = Ground(task, model, bundles[label])
-            with self._spared(group, what=f"{name}, {group[0].policy.label}"):
-                self._gateway(ground, group, stages)
-        self._seconds |= stages.seconds
-
-    def _gateway(self, ground: Ground, cells: Sequence[Cell], stages: Stages) -> None:
-        """Serve once for cells that share a bundle and a policy, then train their copies."""
-        first = cells[0]
-        told = f"{first.victim.name}, seed {first.seed}, {first.policy.label}"
-        folder = self._options.out / KEPT / f"bundle-{first.victim.name}-s{first.seed}-{detector_key(first.detector)}"
-        ground.bundle.write(folder, force=True)
-        paths = {asking(c): self._transfer_set(ground, c) for c in cells}
-        with stages.stage(f"{told}: asking") as progress, served(
-            folder, first.policy, n_clients=n_clients(cells), seed=first.seed, log=self._options.out / "gateway.log"
-        ) as endpoint:  # fmt: skip
-            asked = ask(ground, cells, endpoint, paths, progress=progress)
-        for cell in cells:
-            with self._spared([cell], what=cell.id):
-                if (error := asked.failed.get(asking(cell))) is not None:
-                    raise error
-                with stages.stage(f"{cell.id}: the copy") as progress:
-                    result = copied(ground, cell, asked, progress=progress)
-                self._store.save(_stage(cell), self._key(cell), {"result": np.array(result.model_dump_json())})
-                self._cells[cell.id] = result
-                self._spent.append((_work(cell), result.seconds))
-                write_evaluation(self._so_far(), self._options.out / EVALUATION)  # whoever stops here has what there is
-                self._tell_time_left()
-
-    def _transfer_set(self, ground: Ground, cell: Cell) -> Path:
-        """Return where a transfer set is kept, named by all that it depends on, and drop what other inputs left."""
-        parts = (self._key(cell, asked=True), ground.bundle.manifest.sha256, ground.bundle.measured[0].threshold.value)
-        stem = f"asked-{_digest(cell.victim.name, detector_key(cell.detector), cell.policy.label, asking(cell), cell.seed)}"
-        path = self._options.out / KEPT / f"{stem}-{self._store.fingerprint(*parts)}.npz"
-        for old in path.parent.glob(f"{stem}-*"):
-            if not old.name.startswith(path.name):
-                old.unlink()
-        return path
-
-    def _key(self, cell: Cell, *, asked: bool = False) -> str:
-        """Return what a cell's result depends on, or its transfer set alone."""
-        parts = [cell.victim.model_dump_json(), detector_key(cell.detector), cell.policy.label, asking(cell), cell.seed]
-        if not asked:
-            parts += [cell.surrogate.model_dump_json(), cell.adversary.label, cell.budget]
-        return self._store.fingerprint(self._base, *parts)
-
-    def _spared(self, cells: Sequence[Cell], *, what: str) -> Spared:
-        return Spared(self._failures, cells, what, self._options.out / FAILED_LOG)
-
-    def _tell_time_left(self) -> None:
-        left = [c for c in self._experiment.cells() if c.id not in self._cells and c.id not in self._failures]
-        if left:
-            work, seconds = (sum(column) for column in zip(*self._spent, strict=True))
-            minutes = seconds / work * sum(map(_work, left)) / 60
-            note(f"{len(self._cells)} cells finished, {len(left)} to go, their copies take about {minutes:.0f} min")
-
-
-def _by_gateway(cells: Sequence[Cell]) -> Iterator[tuple[tuple[str, str], list[Cell]]]:
-    """Yield the cells that one gateway serves together, by detector and policy."""
-
-    def place(cell: Cell) -> tuple[str, str]:
-        return detector_key(cell.detector), cell.policy.label
-
-    for which, group in groupby(sorted(cells, key=place), key=place):
-        yield which, list(group)
-
-
-def _work(cell: Cell) -> int:
-    """Return how many images a cell's copy is taught, all epochs counted."""
-    return cell.budget * cell.surrogate.training.epochs
-
-
-def _stage(cell: Cell) -> str:
-    return f"cell-{_digest(cell.id)}"
-
-
-def _digest(*parts: object) -> str:
-    return sha256(repr(parts).encode()).hexdigest()[:12]
