@@ -35,6 +35,9 @@ Made by
 *Recovery* is the copy's over the unguarded victim's accuracy, *net recovery* takes chance from both. Intervals are 95 %, over
 test images: another training may differ by more. What the detectors see of content, and what of file format, is on
 [the page of detection results](results-detection.md).
+
+One seed each. Every thief here believes what he is told: those who clean, drop or average answers have a file,
+`experiments/cpu/adversaries.toml`, and no results yet, so *best* is the best of the attacks.
 """
 
 VERDICT = """\
