@@ -3,6 +3,7 @@
 Source of the classes: Triton's classification extension of the protocol.
 """
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,24 @@ def check_wishes(request: Any, output: str) -> None:
     """
     _check_names(request, output)
     for tensor in (*request.inputs, *request.outputs):
-        _check_parameters(tensor, _NOT_UNDERSTOOD)
+        check_parameters(tensor.name, tensor.parameters)
+
+
+def check_parameters(name: str, parameters: Container[str]) -> None:
+    """InvalidInputError if a tensor has a parameter that says something else of it than is understood here."""
+    for parameter in _NOT_UNDERSTOOD:
+        if parameter in parameters:
+            raise InvalidInputError(f"{name!r} has the parameter {parameter!r}; tensors are sent whole, in the message")
 
 
 def wished_classes(request: Any, output: str) -> int:
     """Return of how many classes a client wants to read the names, 0 for an answer in numbers; InvalidInputError as above."""
     _check_names(request, output)
     for tensor in request.inputs:
-        _check_parameters(tensor, _NOT_UNDERSTOOD)
+        check_parameters(tensor.name, tensor.parameters)
     count = 0
     for wish in request.outputs:
-        _check_parameters(wish, [name for name in _NOT_UNDERSTOOD if name != _CLASSES])
+        check_parameters(wish.name, [parameter for parameter in wish.parameters if parameter != _CLASSES])
         if _CLASSES in wish.parameters:
             count = wish.parameters[_CLASSES].int64_param
             if count < 1:
@@ -57,9 +65,3 @@ def _check_names(request: Any, output: str) -> None:
     for wish in request.outputs:
         if wish.name != output:
             raise InvalidInputError(f"there is no output {wish.name!r}; the model has {output!r}")
-
-
-def _check_parameters(tensor: Any, refused: Any) -> None:
-    for name in refused:
-        if name in tensor.parameters:
-            raise InvalidInputError(f"{tensor.name!r} has the parameter {name!r}; tensors are sent whole, in the message")

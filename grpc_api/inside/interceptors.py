@@ -6,13 +6,13 @@ model's own ModelInfer, guarded. Streams, a model's configuration, and models th
 
 import asyncio
 import inspect
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
 
+from grpc_api.inside.incident import incident_of
 from grpc_api.inside.model import GuardedModel
 from grpc_api.statuses import OURS, status_of, told
 from guard.errors import BackendError, ConfigError, KnockguardError, UnavailableError, UnimplementedError
@@ -115,8 +115,10 @@ def _threaded(inner: Callable[[Any, Any], Any], before: "Before", after: "After"
         except Exception as error:
             context.abort(*_failure(error))
         response = inner(request, context)  # what the host raises is the host's
-        if model is None or _failed(context):
+        if model is None:
             return response
+        if _failed(context):
+            return _emptied(response)
         try:
             return after(model, request, _there(response), context)
         except Exception as error:
@@ -132,8 +134,10 @@ def _aio(inner: Callable[[Any, Any], Awaitable[Any]], before: "Before", after: "
         except Exception as error:
             await context.abort(*_failure(error))
         response = await inner(request, context)
-        if model is None or _failed(context):
+        if model is None:
             return response
+        if _failed(context):
+            return _emptied(response)
         try:
             if model.reads_inputs:
                 return await asyncio.to_thread(after, model, request, _there(response), context)
@@ -181,6 +185,11 @@ def _failed(context: Any) -> bool:
     return context.code() not in (None, 0, grpc.StatusCode.OK)
 
 
+def _emptied(response: Any) -> Any:
+    """Return what may stand beside a status of the host's own: a server in threads sends its message all the same."""
+    return None if response is None else type(response)()
+
+
 def _there(response: Any) -> Any:
     if response is None:
         raise BackendError("the model gave no answer")
@@ -193,6 +202,4 @@ def _failure(error: Exception) -> tuple[grpc.StatusCode, str]:
         if isinstance(error, UnavailableError):
             log.error("guard_inside_failed", reason=str(error))
         return status_of(error), told(error)
-    incident = secrets.token_hex(6)
-    log.error("guard_inside_failed", incident=incident, exc_info=error)
-    return grpc.StatusCode.INTERNAL, f"internal error, incident {incident}; the server's log has more"
+    return grpc.StatusCode.INTERNAL, incident_of(error)

@@ -4,7 +4,6 @@ Named by the `model-settings.json` that `knockguard export --for mlserver --guar
 """
 
 import asyncio
-import secrets
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.errors import MLServerError
@@ -24,7 +22,9 @@ from grpc_api.backends.embedded import Embedded
 from grpc_api.converters import DATATYPES, Tensor, checked_shape
 from grpc_api.encoded import ImageDecoder
 from grpc_api.inputs import checked_input, model_input
+from grpc_api.inside.incident import incident_of
 from grpc_api.statuses import OURS, told
+from grpc_api.wishes import check_parameters
 from guard.bundle import load_bundle
 from guard.errors import InvalidInputError, KnockguardError, RequestError
 from guard.guard import Guard
@@ -32,7 +32,6 @@ from guard.secret import Secret
 from guard.settings import from_options
 from guard.types import ApplyTo, Array, Floats
 
-log = structlog.get_logger()
 _HTTP = {True: 400, False: 500}  # whether the caller can mend it: all that MLServer turns into a status of gRPC's
 
 
@@ -72,9 +71,9 @@ class GuardedRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installe
         except KnockguardError as error:
             if not isinstance(error, OURS):
                 raise MLServerError(told(error), _HTTP[isinstance(error, RequestError)]) from None
-            raise self._incident(error) from None
+            raise MLServerError(incident_of(error), 500) from None
         except Exception as error:
-            raise self._incident(error) from None
+            raise MLServerError(incident_of(error), 500) from None
         output = NumpyCodec.encode_output(self._manifest.output, answers)
         return InferenceResponse(id=payload.id, model_name=self.name, model_version=self.version, outputs=[output])
 
@@ -82,6 +81,8 @@ class GuardedRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installe
         spec, output = self._manifest.input, self._manifest.output
         if unknown := [wish.name for wish in payload.outputs or () if wish.name != output]:
             raise InvalidInputError(f"there is no output {unknown[0]!r}; the model has {output!r}")
+        for tensor in (*payload.inputs, *(payload.outputs or ())):
+            check_parameters(tensor.name, dict(tensor.parameters or ()))
         tensors = self._images.open_now([_tensor(item) for item in payload.inputs], spec, max_rows=self._max_rows)
         inputs = model_input(checked_input(tensors, spec, max_rows=self._max_rows), spec)
         if not len(inputs):
@@ -90,11 +91,6 @@ class GuardedRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installe
         if not np.isfinite(probabilities).all():
             raise InvalidInputError("a row's values are so far outside the model's range that it has no answer")
         return self._guard.answer(inputs, probabilities, scores)
-
-    def _incident(self, error: Exception) -> MLServerError:
-        incident = secrets.token_hex(6)
-        log.error("guard_inside_failed", incident=incident, exc_info=error)
-        return MLServerError(f"internal error, incident {incident}; the server's log has more", 500)
 
 
 def _tensor(item: RequestInput) -> Tensor:

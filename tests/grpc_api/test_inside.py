@@ -1,16 +1,19 @@
 """The guard inside a host that already speaks V2: threads, coroutines, and plain functions on an event loop, all alike."""
 
 import io
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+import structlog
 import tritonclient.grpc as triton
 from PIL import Image
 from plain_host import AioPlainHost, PlainHost, aio_host, plain_host
@@ -215,6 +218,48 @@ def test_hosts_own_failure_stays_the_hosts(serve: Serve) -> None:
         assert refusal(lambda: ask(address)) == ("RESOURCE_EXHAUSTED", "the host is busy")
 
 
+@every_way
+def test_answer_beside_a_status_of_the_hosts_own_never_leaves_it(serve: Serve) -> None:
+    """Clients drop a message that comes beside an error; who reads the connection has it."""
+    host = PlainHost(tiny_model())
+    given: list[Any] = []
+
+    def answer_beside(response: Any, context: Any) -> Any:
+        given.append(response)
+        return set_code(response, context)
+
+    host.spoil = answer_beside
+    with serve(host, [guarded()]) as address, tapped(address) as (tap, sent):
+        assert refusal(lambda: ask(tap)) == ("RESOURCE_EXHAUSTED", "the host is busy")
+        assert b"the host is busy" in sent
+        (response,) = given
+        assert not any(content in sent for content in (b"probabilities", b"scores", *response.raw_output_contents))
+
+
+@contextmanager
+def tapped(address: str) -> Iterator[tuple[str, bytearray]]:
+    """Yield an address in front of this one, and all that is sent from there."""
+    sent = bytearray()
+
+    def pump(source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
+        with source, suppress(OSError):
+            while data := source.recv(1 << 16):
+                kept += data
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)  # the other way ends too
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, far = door.accept()[0], socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+                for ends in ((near, far, bytearray()), (far, near, sent)):
+                    Thread(target=pump, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{door.getsockname()[1]}", sent
+
+
 def set_code(response: Any, context: Any) -> Any:
     context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
     context.set_details("the host is busy")
@@ -240,6 +285,26 @@ def test_what_the_guard_cannot_do_is_an_id_and_no_trace(serve: Serve) -> None:
     assert status == "INTERNAL"
     assert "incident" in message
     assert "/var" not in message
+
+
+@every_way
+def test_incident_in_a_log_that_nobody_set_up_holds_no_request(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """There structlog prints the local variables of each frame, by rich."""
+
+    def broken(_decision: Any, _tenant: str | None) -> None:
+        raise RuntimeError("the disk is full")
+
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    try:
+        with serve(PlainHost(tiny_model()), [guarded(on_decision=broken)]) as address:
+            _, message = refusal(lambda: ask(address, request_id="of-nobodys-business"))
+    finally:
+        structlog.configure(**before)
+    logged = "".join(capsys.readouterr())
+    assert message.split("incident ")[1].split(";")[0] in logged
+    assert "the disk is full" in logged
+    assert "nobodys" not in logged
 
 
 @every_way

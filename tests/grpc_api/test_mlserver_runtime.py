@@ -111,6 +111,23 @@ def test_guarded_model_class_refuses_in_words_and_tells_nothing_of_itself(runtim
     assert (status, "no output 'scores'" in answer["error"]) == (400, True)
 
 
+def test_guarded_model_class_refuses_what_it_would_pass_over_in_silence(runtime: tuple[str, str]) -> None:
+    address, rest = runtime
+    classes = [triton.InferRequestedOutput("probabilities", class_count=2)]
+    status, message = refusal(lambda: ask(address, outputs=classes))
+    assert (status, "'probabilities' has the parameter 'classification'" in message) == ("INVALID_ARGUMENT", True)
+    harmless, elsewhere = {"content_type": "np"}, {"shared_memory_region": "a"}
+    wish = {"name": "probabilities"}
+    for sent, wished, expected in (
+        (image(ROWS), wish | {"parameters": {"classification": 2}}, 400),
+        (image(ROWS), wish | {"parameters": elsewhere}, 400),
+        (image(ROWS) | {"parameters": elsewhere}, wish, 400),
+        (image(ROWS) | {"parameters": harmless}, wish | {"parameters": harmless}, 200),
+    ):
+        code, answer = by_rest(rest, inputs=[sent], outputs=[wished])
+        assert (code, "has the parameter" in str(answer)) == (expected, expected == 400), answer
+
+
 def test_guarded_model_class_that_refuses_says_no_more(tmp_path: Path) -> None:
     with guarded_runtime(tmp_path, policy="refuse") as (address, rest):
         assert len(ask(address, ROWS[:2])) == 2
