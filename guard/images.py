@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from guard.errors import InvalidInputError
+from guard.image_files import excess, exif_is_sane
 from guard.tables import cell_bytes, find_tables, read_rows
 from guard.types import Pixels
 
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 50_000_000
-MAX_SCANS = 64  # of one JPEG; progressive ones have about ten, and each is a pass over all pixels that costs a sender ten bytes
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _WIDE_FORMATS = frozenset({"PNG", "PPM"})  # where Pillow's mode "I" means levels of 16 bits
@@ -89,8 +89,8 @@ def _opened(content: bytes, *, name: str, max_bytes: int, formats: tuple[str, ..
     """Yield an image of which no more than the header was read; whatever goes wrong in the block becomes InvalidInputError."""
     if len(content) > max_bytes:
         raise InvalidInputError(f"{name} has {len(content)} bytes; an image may have at most {max_bytes}")
-    if content.startswith(b"\xff\xd8") and (n_scans := content.count(b"\xff\xda")) > MAX_SCANS:
-        raise InvalidInputError(f"{name} is a JPEG of {n_scans} scans; at most {MAX_SCANS} are decoded, so save it anew")
+    if too_much := excess(content):
+        raise InvalidInputError(f"{name} has {too_much}, so save it anew")
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
             yield image
@@ -104,6 +104,9 @@ def _opened(content: bytes, *, name: str, max_bytes: int, formats: tuple[str, ..
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    block = image.info.get("exif")
+    if isinstance(block, bytes) and not exif_is_sane(block):
+        return image
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a broken EXIF block spoils no pixel

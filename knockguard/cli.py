@@ -171,6 +171,8 @@ def main() -> None:
     # Before PyTorch loads OpenMP: threads that wait by spinning slow each other down tenfold when anything else wants the cores
     # (measured on two: 6.4 s became 0.7 s beside other work, and alone nothing was lost).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # gRPC's core writes to stderr by itself, a line for each stranger whose handshake fails; before it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     signal.signal(signal.SIGTERM, _interrupt)  # so that a service manager's stop leaves no process and no half file either
     # Pillow's remarks on files that it reads nevertheless; what it cannot read is told by `guard.images`.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,5 +1,6 @@
 """The words of `knockguard serve`: each is a setting, and comes before the same setting of `--config`."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,8 @@ def serve(
     """Serve bundles over gRPC (Open Inference Protocol), with Prometheus metrics."""
     from knockguard.serving import serve_bundle
 
+    # It asks for a reload, for which there is nothing to read yet; by default it would end a gateway that is starting.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     given = {
         "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
         "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
