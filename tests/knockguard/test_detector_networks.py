@@ -80,7 +80,7 @@ def test_trained_network_tells_in_from_out(miniature: Miniature) -> None:
     assert (outer[:, None] > inner[None]).mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_training_leaves_out_what_overlaps_where_asked(miniature: Miniature) -> None:
     nothing_in = Examples(INSIDE, OUTSIDE, overlap=np.ones(len(INSIDE), np.bool_))
     starred, plain = (

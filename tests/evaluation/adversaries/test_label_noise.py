@@ -52,6 +52,7 @@ def half_shuffled() -> TransferSet:
     return stolen(1000, shuffled=0.5)
 
 
+@pytest.mark.large
 def test_both_beat_believing_every_answer_by_five_points_when_half_are_shuffled(half_shuffled):
     """Measured: .69 believed, .80 corrected, .85 with the suspicious dropped."""
     transfer = half_shuffled
@@ -60,6 +61,7 @@ def test_both_beat_believing_every_answer_by_five_points_when_half_are_shuffled(
     assert copied(transfer, DropSuspicious()) > believed + 0.05
 
 
+@pytest.mark.large
 def test_both_cost_next_to_nothing_when_no_answer_is_false():
     transfer = stolen(600, shuffled=0)
     believed = copied(transfer, Soft())
