@@ -38,7 +38,7 @@ def exif_is_sane(block: bytes) -> bool:
         entries = [struct.unpack_from(f"{order}HHL", block, start + 2 + 12 * i) for i in range(n_entries)]
     except struct.error:
         return False
-    return sum(_WIDTHS.get(kind, 0) * count for _, kind, count in entries) <= len(block)
+    return bool(sum(_WIDTHS.get(kind, 0) * count for _, kind, count in entries) <= len(block))
 
 
 def _too_many_segments(content: bytes) -> bool:
