@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import inf
 from time import perf_counter
 from typing import Generic, TypeVar
 
 import structlog
 
+from grpc_api.waiting import Waiting
 from guard.errors import BackendError, DeadlineError, NotLoadedError, QuotaExceededError
 from guard.types import Floats
 
@@ -23,12 +23,12 @@ _RETRY_AFTER_S = 0.5
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[R]):
-    """One request in the queue. `deadline` and `queued` are on `perf_counter`'s clock, in seconds."""
+    """One request in the queue; `queued` is on `perf_counter`'s clock, in seconds."""
 
     inputs: Floats
     tenant: str
     result: "asyncio.Future[R]"
-    deadline: float = inf
+    waiting: Waiting = field(default_factory=Waiting)
     queued: float = field(default_factory=perf_counter)
 
 
@@ -39,11 +39,6 @@ class Limits:
     max_rows: int = 32
     max_delay_s: float = 0.0
     max_queue_rows: int = 1024
-
-
-def deadline_in(timeout_s: float | None) -> float:
-    """Return when a caller that waits so long has left, on `perf_counter`'s clock."""
-    return inf if timeout_s is None else perf_counter() + timeout_s
 
 
 class Batcher(Generic[R]):
@@ -91,7 +86,7 @@ class Batcher(Generic[R]):
                 f"{self._rows} rows are waiting and {self._limits.max_queue_rows} may; try again shortly",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        job: Job[R] = Job(inputs, tenant, asyncio.get_running_loop().create_future(), deadline_in(timeout_s))
+        job: Job[R] = Job(inputs, tenant, asyncio.get_running_loop().create_future(), Waiting.of(timeout_s))
         self._jobs.append(job)
         self._count(len(inputs))
         try:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from grpc_api.batching import Job, Limits, deadline_in
+from grpc_api.batching import Job, Limits
+from grpc_api.waiting import Waiting
 from guard.errors import DeadlineError, NotLoadedError, QuotaExceededError
 from guard.types import Floats
 
@@ -16,7 +17,10 @@ _RETRY_AFTER_S = 0.5
 
 
 class Lanes(Generic[R]):
-    """A batcher that does not batch: the same calls, the same bound on rows that wait, and threads that mostly wait."""
+    """A batcher that does not batch: the same calls, the same bound on rows that wait, and threads that mostly wait.
+
+    Work that nobody waits for any more is told so, and its rows count until its thread is free.
+    """
 
     def __init__(
         self,
@@ -47,17 +51,19 @@ class Lanes(Generic[R]):
                 f"{self._rows} rows are waiting and {self._max_rows} may; try again shortly", retry_after_s=_RETRY_AFTER_S
             )
         loop = asyncio.get_running_loop()
-        job: Job[R] = Job(inputs, tenant, loop.create_future(), deadline_in(timeout_s))
+        job: Job[R] = Job(inputs, tenant, loop.create_future(), Waiting.of(timeout_s))
         self._count(len(inputs))
+        work = self._threads.submit(self._run, job)
+        work.add_done_callback(lambda _work: loop.call_soon_threadsafe(self._count, -len(inputs)))
         try:
             async with asyncio.timeout(timeout_s) as scope:
-                return await loop.run_in_executor(self._threads, self._run, job)
+                return await asyncio.wrap_future(work)
         except TimeoutError:
             if not scope.expired():  # the work's own
                 raise
             raise DeadlineError("the deadline passed before the model answered; allow more time or ask less at once") from None
         finally:
-            self._count(-len(inputs))
+            job.waiting.leave()
 
     async def close(self) -> None:
         """Finish what is under way, then stop."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from time import perf_counter, time
 
 import numpy as np
@@ -16,6 +15,7 @@ from grpc_api.lanes import Lanes
 from grpc_api.repeats import Repeats
 from grpc_api.telemetry import ModelMetrics, Timing
 from grpc_api.tracing import TRACE
+from grpc_api.waiting import Waiting
 from guard.bundle import Manifest
 from guard.decision_log import Decided, Origin, Witness
 from guard.errors import InvalidInputError, PermissionDeniedError
@@ -116,8 +116,9 @@ class Pipeline:
         taken = perf_counter()
         guard = self.guard
         inputs = jobs[0].inputs if len(jobs) == 1 else np.concatenate([job.inputs for job in jobs])
-        left_s = max(job.deadline for job in jobs) - taken
-        probabilities, scores = self._backend.infer(inputs, timeout_s=left_s if isfinite(left_s) else None)
+        # Of several, none who leaves calls off what the others wait for.
+        waiting = jobs[0].waiting if len(jobs) == 1 else Waiting(max(job.waiting.deadline for job in jobs))
+        probabilities, scores = self._backend.infer(inputs, waiting=waiting)
         inferred = perf_counter()
         self.metrics.inferred(len(inputs))
         keys = guard.keys(inputs)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from grpc_api.dependency import Dependency
+from grpc_api.waiting import Waiting
 from guard.types import Floats
 
 
@@ -30,12 +31,12 @@ class Backend(ABC):
         return ()
 
     @abstractmethod
-    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats | None]:
+    def infer(self, inputs: Floats, *, waiting: Waiting | None = None) -> tuple[Floats, Floats | None]:
         """Return probabilities (n, k) and scores (n, m) of (n, ...) inputs; None for scores that failed where that is to be open.
 
-        `timeout_s` is how long the callers still wait; what computes here does not stop half-way. BackendError if the model did
-        not answer, DeadlineError if it was too late; a remote one may also raise NotLoadedError, QuotaExceededError, and
-        InvalidInputError.
+        `waiting` says until when somebody waits; what computes here does not stop half-way. BackendError if the model did not
+        answer, DeadlineError if it was too late, or nobody waits any more; a remote one may also raise NotLoadedError,
+        QuotaExceededError, and InvalidInputError.
         """
 
     def close(self) -> None:  # noqa: B027  # most have nothing to end

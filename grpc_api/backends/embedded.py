@@ -8,6 +8,7 @@ from grpc_api.backends.base import Backend
 from grpc_api.backends.cuda import PROVIDER as CUDA
 from grpc_api.backends.cuda import why_not_cuda
 from grpc_api.cores import n_cores
+from grpc_api.waiting import Waiting
 from guard.bundle import Bundle, Manifest
 from guard.errors import BackendError, BundleError, ConfigError
 from guard.quiet_runtime import ort
@@ -38,7 +39,7 @@ class Embedded(Backend):
         """The execution provider that is in use, not the one that was asked for."""
         return str(self._session.get_providers()[0])
 
-    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats]:
+    def infer(self, inputs: Floats, *, waiting: Waiting | None = None) -> tuple[Floats, Floats]:
         try:
             probabilities, scores = self._session.run(self._outputs, {self._input: inputs})
         except Exception as error:  # ONNX Runtime's errors share no base but this one

@@ -8,8 +8,6 @@ Upstream and detector are two dependencies, each with a breaker. While one is op
 that it is back is a question of our own, two rows of zeros, and never a caller's.
 """
 
-from math import isinf
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -20,13 +18,13 @@ from grpc_api.backends.detector import Beside, Detector, FromUpstream
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Upstream
 from grpc_api.backends.watch import Watch
-from grpc_api.batching import deadline_in
 from grpc_api.converters import decode_outputs
 from grpc_api.dependency import Dependency
 from grpc_api.failing import FailingSettings, FailMode
 from grpc_api.stubs import knockguard_inference_pb2 as pb
+from grpc_api.waiting import Waiting
 from guard.bundle import Manifest
-from guard.errors import BackendError, BundleError, InvalidInputError, KnockguardError, UnavailableError
+from guard.errors import BackendError, BundleError, DeadlineError, InvalidInputError, KnockguardError, UnavailableError
 from guard.types import Floats
 
 _LOOK_EVERY_S = 1.0
@@ -82,39 +80,40 @@ class Proxy(Backend):
     def dependencies(self) -> tuple[Dependency, ...]:
         return self._upstream.health, self._detector.health
 
-    def infer(self, inputs: Floats, *, timeout_s: float | None = None) -> tuple[Floats, Floats | None]:
-        deadline, step = deadline_in(timeout_s), self._upstream.max_rows or len(inputs)
+    def infer(self, inputs: Floats, *, waiting: Waiting | None = None) -> tuple[Floats, Floats | None]:
+        waiting, step = waiting or Waiting(), self._upstream.max_rows or len(inputs)
         if len(inputs) <= step:
-            return self._part(inputs, deadline)
-        parts = [self._part(inputs[start : start + step], deadline) for start in range(0, len(inputs), step)]
+            return self._part(inputs, waiting)
+        parts = [self._part(inputs[start : start + step], waiting) for start in range(0, len(inputs), step)]
         scores = [found for _, found in parts if found is not None]
         # Without the scores of one part, the request is one that the detector has not seen.
         return np.concatenate([answer for answer, _ in parts]), np.concatenate(scores) if len(scores) == len(parts) else None
 
-    def _part(self, inputs: Floats, deadline: float) -> tuple[Floats, Floats | None]:
+    def _part(self, inputs: Floats, waiting: Waiting) -> tuple[Floats, Floats | None]:
+        if waiting.gone:
+            raise DeadlineError("the caller left before the model was asked")
         called, scored = (dependency.enter() for dependency in self.dependencies)
         if called is None:  # told at once: else every caller would wait for the same silence
             raise self._upstream.health.away()
         if scored is None and self._detector.health.mode is FailMode.CLOSED:
             raise self._detector.health.away()
-        return self._infer(inputs, deadline, called, scored)
+        return self._infer(inputs, waiting, called, scored)
 
     def close(self) -> None:
         self._watch.close()
         self._upstream.close()
         self._detector.close()
 
-    def _infer(self, inputs: Floats, deadline: float, called: int, scored: int | None) -> tuple[Floats, Floats | None]:
+    def _infer(self, inputs: Floats, waiting: Waiting, called: int, scored: int | None) -> tuple[Floats, Floats | None]:
         """Ask under the tickets of upstream and detector; without the second one, for the answer alone."""
         pending = None if scored is None else self._detector.begin(inputs)
         wishes = (self._answer.output,) if scored is None else (self._answer.output, *self._detector.wishes)
-        left_s = None if isinf(deadline) else deadline - perf_counter()
         try:
             answer, response = self._upstream.infer(
                 (self._manifest.input.name, inputs),
                 wishes,
                 lambda response: (self._probabilities(response, len(inputs)), response),
-                timeout_s=left_s,
+                waiting=waiting,
                 ticket=called,
             )
         except KnockguardError as error:
@@ -126,7 +125,7 @@ class Proxy(Backend):
         if scored is None:
             return answer, None
         try:
-            return answer, self._detector.finish(pending, response, len(inputs), deadline=deadline, ticket=scored)
+            return answer, self._detector.finish(pending, response, len(inputs), deadline=waiting.deadline, ticket=scored)
         except UnavailableError:
             if self._detector.health.mode is FailMode.CLOSED:
                 raise

@@ -16,6 +16,7 @@ from grpc_api.dependency import Dependency, Fault
 from grpc_api.failing import FailingSettings
 from grpc_api.statuses import error_of
 from grpc_api.stubs import knockguard_inference_pb2 as pb
+from grpc_api.waiting import Waiting
 from guard.errors import (
     BackendError,
     ConfigError,
@@ -74,23 +75,29 @@ class Upstream:
         outputs: Sequence[str],
         read: Callable[[pb.ModelInferResponse], T],
         *,
-        timeout_s: float | None = None,
+        waiting: Waiting | None = None,
         ticket: int | None = None,
     ) -> T:
         """Return what `read` makes of the response to a named input (n, ...) and to these wishes.
 
-        The upstream gets the shorter of `timeout_s`, which is the caller's, and its own. DeadlineError if the caller's was too
-        short; else BackendError, NotLoadedError, QuotaExceededError or InvalidInputError. What `read` refuses is garbage. All is
-        told to `health`, under the caller's ticket; a probe has none, and judges for itself.
+        The upstream gets the shorter of the caller's time and its own. DeadlineError if the caller's was too short, or the caller
+        left, which calls it off there as well; else BackendError, NotLoadedError, QuotaExceededError or InvalidInputError. What
+        `read` refuses is garbage. All is told to `health`, under the caller's ticket; a probe has none, and judges for itself.
         """
         request = pb.ModelInferRequest(model_name=self._address.model, model_version=self._address.version)
         encode_input(request, *image)
         for name in outputs:  # and nothing else that it may have
             request.outputs.add(name=name)
-        own = self._address.timeout_s
-        callers = timeout_s is not None and timeout_s < own
+        waiting = waiting or Waiting()
+        own, left_s = self._address.timeout_s, waiting.left_s
+        callers = left_s is not None and left_s < own
         try:
-            response = self._infer(request, timeout=timeout_s if callers else own)
+            call = self._infer.future(request, timeout=left_s if callers else own)
+            with waiting.calling_off(call.cancel):
+                response = call.result()
+        except grpc.FutureCancelledError:  # here; an upstream's CANCELLED is an RpcError
+            self.health.suspect()  # as a deadline does: it is how clients leave whom a silent model keeps waiting
+            raise DeadlineError("the caller left before the model answered") from None
         except grpc.RpcError as error:
             raise self._told(error, ticket, callers=callers) from None
         try:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import grpc
@@ -19,6 +21,7 @@ from grpc_api.backends.embedded import Embedded
 from grpc_api.backends.proxy import Proxy
 from grpc_api.backends.scorer import Scorer
 from grpc_api.backends.upstream import Address, Upstream
+from grpc_api.waiting import Waiting
 from guard.bundle import Bundle
 from guard.errors import (
     BackendError,
@@ -97,8 +100,40 @@ def test_parts_share_the_callers_deadline(host: PlainHost) -> None:
         host.spoil = slowly
         began = time.monotonic()
         with pytest.raises(DeadlineError):
-            made.infer(np.zeros((40, 3, 4, 4), np.float32), timeout_s=0.5)
+            made.infer(np.zeros((40, 3, 4, 4), np.float32), waiting=Waiting.of(0.5))
         assert time.monotonic() - began < 4  # eight seconds for all parts
+
+
+def test_caller_who_leaves_is_called_off_there_and_asks_for_no_further_part(host: PlainHost) -> None:
+    called_off, there = Event(), Event()
+
+    def never(response: Any, context: grpc.ServicerContext) -> Any:
+        if response.outputs[0].shape[0] != 3:  # our own question has two rows
+            return response
+        context.add_callback(called_off.set)
+        there.set()
+        called_off.wait(5)
+        return response
+
+    with plain_host(host) as address, closing(opened(address, max_rows=3)) as made, ThreadPoolExecutor(1) as thread:
+        host.spoil, host.asked[:] = never, []
+        began = time.monotonic()
+        for _ in range(6):  # one more than opens a breaker
+            there.clear()
+            called_off.clear()
+            waiting = Waiting()
+            work = thread.submit(made.infer, np.zeros((30, 3, 4, 4), np.float32), waiting=waiting)
+            assert there.wait(5)
+            waiting.leave()
+            with pytest.raises(DeadlineError, match="left before the model answered"):
+                work.result(5)
+            assert called_off.wait(5)
+        assert time.monotonic() - began < 5
+        assert [request.inputs[0].shape[0] for request in host.asked if request.inputs[0].shape[0] != 2] == [3] * 6
+        with pytest.raises(DeadlineError, match="left before the model was asked"):
+            made.infer(ROWS, waiting=waiting)
+        upstream, _ = made.dependencies
+        assert (made.ready, upstream.faults.total(), upstream.openings) == (True, 0, 0)
 
 
 def test_fused_model_upstream_answers_as_the_embedded_one(proxy: Proxy) -> None:
@@ -226,8 +261,8 @@ def test_garbage_from_upstream_is_its_failure(proxy: Proxy, host: PlainHost, kin
 
 
 def test_upstream_gets_the_callers_deadline_and_its_own_otherwise(proxy: Proxy, host: PlainHost) -> None:
-    proxy.infer(ROWS, timeout_s=2.0)
-    proxy.infer(ROWS, timeout_s=60.0)
+    proxy.infer(ROWS, waiting=Waiting.of(2.0))
+    proxy.infer(ROWS, waiting=Waiting.of(60.0))
     first, second = host.remaining_s
     assert first is not None
     assert second is not None
@@ -244,9 +279,9 @@ def test_late_answer_is_the_callers_deadline_or_the_upstreams_fault() -> None:
 
         host.spoil = slow
         with pytest.raises(DeadlineError):
-            proxy.infer(ROWS, timeout_s=0.1)
+            proxy.infer(ROWS, waiting=Waiting.of(0.1))
         with pytest.raises(BackendError, match=r"did not answer within 0\.3 s"):
-            proxy.infer(ROWS, timeout_s=30.0)
+            proxy.infer(ROWS, waiting=Waiting.of(30.0))
 
 
 def test_upstream_that_is_gone_fails_at_once_and_is_found_again() -> None:

@@ -22,6 +22,7 @@ from grpc_api.backends.upstream import Address, Upstream
 from grpc_api.breaker import State
 from grpc_api.dependency import Dependency, Fault
 from grpc_api.failing import FailingSettings, FailMode
+from grpc_api.waiting import Waiting
 from guard.bundle import Bundle
 from guard.errors import BackendError, DeadlineError, InvalidInputError, NotLoadedError
 
@@ -90,7 +91,7 @@ def test_inference_that_hangs_behind_a_server_that_says_it_is_ready_is_found_by_
 
             host.spoil = hang
             with pytest.raises(DeadlineError):  # its own, shorter than the upstream's: no proof of anything
-                proxy.infer(BRIGHT, timeout_s=0.05)
+                proxy.infer(BRIGHT, waiting=Waiting.of(0.05))
             wait_until(lambda: upstream.health.state is not State.CLOSED)
             assert upstream.health.faults[Fault.TIMEOUT] >= 1
 
@@ -116,7 +117,7 @@ def test_what_callers_bring_about_opens_no_breaker() -> None:
             with pytest.raises(InvalidInputError):
                 proxy.infer(refused)
             with pytest.raises(DeadlineError):
-                proxy.infer(late, timeout_s=0.02)
+                proxy.infer(late, waiting=Waiting.of(0.02))
             assert np.isnan(proxy.infer(unscored)[1]).all()
         assert [dependency.openings for dependency in parts(proxy)] == [0, 0]
         assert proxy.ready
@@ -249,7 +250,7 @@ def test_scores_that_are_late_by_the_callers_clock_leave_nobody_unguarded() -> N
         _, detector = parts(proxy)
         for _ in range(5):
             with pytest.raises(DeadlineError):
-                proxy.infer(rows_of(0.95), timeout_s=0.05)
+                proxy.infer(rows_of(0.95), waiting=Waiting.of(0.05))
         assert detector.faults.total() == 0
         wait_until(lambda: outcome(proxy, rows_of(0.7)) == "guarded")
         assert detector.openings == 0

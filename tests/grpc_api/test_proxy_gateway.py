@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import grpc
@@ -16,7 +17,11 @@ from plain_host import PlainHost, plain_host
 from test_gateway import ask, refused
 from test_proxy import plain_model, wait_until
 from tiny_bundle import rows_of, tiny_model
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as pb_grpc
 from tritonclient.utils import InferenceServerException
+
+from grpc_api.lanes import N_LANES
 
 ROWS = np.concatenate([rows_of(0.1, 2), rows_of(0.95)])
 
@@ -81,6 +86,29 @@ def test_many_calls_wait_for_the_upstream_at_once(bundle: Path, start: Any, upst
             answers = list(threads.map(lambda _: ask(served.address, ROWS), range(8)))
         assert time.monotonic() - started < 2.5  # eight in a row take four seconds
         assert all(len(answer) == 3 for answer in answers)
+
+
+def test_callers_who_cancel_leave_their_place_to_the_next(bundle: Path, start: Any, upstream: str, host: PlainHost) -> None:
+    def held(response: Any, context: Any) -> Any:
+        called_off = Event()
+        if response.outputs[0].shape[0] == 3 and context.add_callback(called_off.set):
+            called_off.wait(8)
+        return response
+
+    request = pb.ModelInferRequest(model_name="tiny", raw_input_contents=[ROWS.tobytes()])
+    request.inputs.add(name="image", datatype="FP32", shape=ROWS.shape)
+    with start(bundle, "--upstream", upstream) as served, grpc.insecure_channel(served.address) as channel:
+        host.spoil, host.asked[:] = held, []
+        ask_later = pb_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future
+        calls = [ask_later(request) for _ in range(N_LANES)]
+        wait_until(lambda: served.total("knockguard_queued_rows") == 3 * N_LANES)
+        for call in calls:
+            call.cancel()
+        started = time.monotonic()
+        assert len(ask(served.address, ROWS[:1])) == 1
+        assert time.monotonic() - started < 5
+        wait_until(lambda: served.total("knockguard_queued_rows") == 0)
+        assert served.total("knockguard_model_ready", model="tiny") == 1
 
 
 def test_callers_deadline_reaches_the_upstream_and_is_told_as_such(
