@@ -114,7 +114,11 @@ class UpstreamSettings(Section):
     ] = "upstream"
     max_rows: Annotated[
         int,
-        Field(ge=0, le=4096, description="rows it takes at once, Triton's max_batch_size; more go in parts, 0 is all at once"),
+        Field(
+            ge=0,
+            le=4096,
+            description="rows at once, Triton's max_batch_size; more go in parts; 0 is what a message holds",
+        ),
     ] = 0
     timeout_s: Annotated[float, Field(gt=0, le=600, description="seconds that a call may take, if its caller waits longer")] = (
         10.0

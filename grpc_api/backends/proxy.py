@@ -8,6 +8,7 @@ Upstream and detector are two dependencies, each with a breaker. While one is op
 that it is back is a question of our own, two rows of zeros, and never a caller's.
 """
 
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -53,7 +54,8 @@ class Proxy(Backend):
         self._detector: Detector = (
             FromUpstream(manifest, upstream, failing) if scorer is None else Beside(manifest, scorer, failing)
         )
-        self._zeros = np.zeros((min(2, upstream.max_rows or 2), *manifest.input.shape), np.float32)
+        self._step = upstream.rows_at_once(prod(manifest.input.shape) * np.dtype(np.float32).itemsize)
+        self._zeros = np.zeros((min(2, self._step), *manifest.input.shape), np.float32)
         self._watch = Watch(
             upstream,
             self._detector.health,
@@ -81,7 +83,7 @@ class Proxy(Backend):
         return self._upstream.health, self._detector.health
 
     def infer(self, inputs: Floats, *, waiting: Waiting | None = None) -> tuple[Floats, Floats | None]:
-        waiting, step = waiting or Waiting(), self._upstream.max_rows or len(inputs)
+        waiting, step = waiting or Waiting(), self._step
         if len(inputs) <= step:
             return self._part(inputs, waiting)
         parts = [self._part(inputs[start : start + step], waiting) for start in range(0, len(inputs), step)]

@@ -3,6 +3,7 @@
 What an upstream says of its failures stays in our log: it may hold paths, addresses, or what the guard keeps to itself.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ _PROBE_TIMEOUT_S = 2.0
 _FAILING = FailingSettings()
 _MAX_RETRY_S = 30.0
 _MAX_LOGGED = 300  # characters
+_BESIDE_ROWS_BYTES = 64 << 10  # of a message: names, shapes and framing
+# gRPC's own words in C++ and Go, and in Java: too large for ever has the status of too busy for now.
+_TOO_LARGE = re.compile("message larger than max|message exceeds maximum size", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Address:
     timeout_s: float = 10.0
     ca_file: Path | None = None
     max_message_bytes: int = 64 << 20
-    max_rows: int = 0  # of one request there; 0 is as many as there are
+    max_rows: int = 0  # of one request there; 0 is as many as a message holds
 
 
 class Upstream:
@@ -63,7 +67,6 @@ class Upstream:
     def __init__(self, address: Address, failing: FailingSettings = _FAILING) -> None:
         """Open the connection, which nobody needs to answer yet; ConfigError if `ca_file` cannot be read."""
         self._address = address
-        self.max_rows = address.max_rows
         self._channel = _channel(address)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._model_ready = self._method("ModelReady", pb.ModelReadyRequest, pb.ModelReadyResponse)
@@ -111,6 +114,11 @@ class Upstream:
             self.health.succeeded(ticket)
         return found
 
+    def rows_at_once(self, row_bytes: int) -> int:
+        """Return how many rows of this size one request may hold, at least one."""
+        fitting = max(1, (self._address.max_message_bytes - _BESIDE_ROWS_BYTES) // row_bytes)
+        return min(self._address.max_rows or fitting, fitting)
+
     def why_not(self) -> str | None:
         """Return None if the model is ready, else what is the matter."""
         request = pb.ModelReadyRequest(name=self._address.model, version=self._address.version)
@@ -135,13 +143,18 @@ class Upstream:
             return DeadlineError("the deadline passed before the model answered; allow more time or ask less at once")
         details = (error.details() or "")[:_MAX_LOGGED]
         log.warning("upstream_failed", upstream=self._address.target, code=code.name, details=details)
+        too_large = code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(details)
+        if too_large or code is Code.INVALID_ARGUMENT:
+            self.health.suspect()
+            return InvalidInputError(
+                "the request is too large for the model; send fewer rows at once"
+                if too_large
+                else "the model does not take this input"
+            )
         if code is Code.RESOURCE_EXHAUSTED:
             told = error_of(code, "", cast("Trailers", error.trailing_metadata() or ()))
             wait_s = min(max(told.retry_after_s, 0.0), _MAX_RETRY_S) if isinstance(told, QuotaExceededError) else 1.0
             return QuotaExceededError("the model has too much to do; try again shortly", retry_after_s=wait_s)
-        if code is Code.INVALID_ARGUMENT:
-            self.health.suspect()
-            return InvalidInputError("the model does not take this input")
         is_late = code is Code.DEADLINE_EXCEEDED
         self.health.failed(Fault.TIMEOUT if is_late else Fault.ERROR, ticket, f"{code.name}: {details}")
         if code in (Code.UNAVAILABLE, Code.NOT_FOUND, Code.CANCELLED):

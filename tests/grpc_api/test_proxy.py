@@ -91,6 +91,26 @@ def test_request_larger_than_the_upstream_takes_goes_in_parts_and_comes_back_who
         np.testing.assert_allclose(part, expected, rtol=1e-6)
 
 
+def test_request_larger_than_a_message_goes_in_parts(host: PlainHost) -> None:
+    """A request in bytes is four times as large on the way to the upstream."""
+    rows = np.random.default_rng(0).random((800, 3, 4, 4), dtype=np.float32)
+    with plain_host(host) as address, closing(opened(address, max_message_bytes=(64 << 10) + 300 * rows[0].nbytes)) as made:
+        host.asked.clear()
+        found = made.infer(rows)
+        sent = [n for request in host.asked if (n := request.inputs[0].shape[0]) != 2]
+    assert sent == [300, 300, 200]
+    for part, expected in zip(found, Embedded(BUNDLE, provider="cpu").infer(rows), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-5)
+
+
+def test_request_that_the_upstream_will_never_take_is_not_to_be_tried_again(proxy: Proxy) -> None:
+    """The host is grpcio as it comes: it takes no message beyond 4 MiB, by the status of who has too much to do."""
+    n_rows = (4 << 20) // (3 * 4 * 4 * 4) + 1
+    with pytest.raises(InvalidInputError, match="too large for the model; send fewer rows at once"):
+        proxy.infer(np.zeros((n_rows, 3, 4, 4), np.float32))
+    assert len(proxy.infer(ROWS)[0]) == 3
+
+
 def test_parts_share_the_callers_deadline(host: PlainHost) -> None:
     def slowly(response: Any, _context: Any) -> Any:
         time.sleep(0.2)
