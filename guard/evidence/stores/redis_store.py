@@ -1,6 +1,5 @@
 """RedisStore: counts in Redis, for all replicas that name the same server. Extra `redis`."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from guard.errors import ConfigError, StoreError
 from guard.evidence.allowance import Allowance, Bound, Standing
 from guard.evidence.stores.base import Store
+from guard.evidence.stores.turns import timeout_in_turns
 
 T = TypeVar("T")
 _MAX_PASSWORD_BYTES = 4096
@@ -123,7 +123,7 @@ class RedisStore(Store):
 
     async def _told(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(self.place.timeout_s):  # the wait for a connection included
+            async with timeout_in_turns(self.place.timeout_s):  # the wait for a connection included
                 return await ask()
         except self._failures as error:
             raise StoreError("rows cannot be counted now; try again shortly") from error
@@ -159,8 +159,9 @@ def _pool(place: Place) -> Any:
         if not place.ca_file.is_file():
             raise ConfigError(f"cannot read the certificates of Redis at {place.ca_file}; give a file of PEM blocks")
         options |= {"connection_class": SSLConnection, "ssl_ca_certs": str(place.ca_file)}
-    # Not tried again: a row whose answer was lost would be counted twice. Our own timeout ends the wait for a connection.
+    # Not tried again: a row whose answer was lost would be counted twice. Our own timeout is the only one.
     retry = Retry(NoBackoff(), 0)
+    options |= {"socket_timeout": None, "socket_connect_timeout": None}
     return BlockingConnectionPool(
         max_connections=_CONNECTIONS, timeout=None, protocol=2, decode_responses=True, retry=retry, **options
     )

@@ -1,6 +1,7 @@
 """The contract of every store of allowances: it counts as the arithmetic says, whoever else counts there."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -289,6 +290,26 @@ def test_redis_that_is_killed_or_frozen_is_away_within_its_time_and_found_again(
             assert (await store.take("shop", 1, BOTH)).used == 1  # it kept nothing
 
         on_redis(server, work, timeout_s=0.3)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_redis_that_answers_is_not_away_because_the_loop_is_busy(redis: RedisServer, is_connected: bool) -> None:
+    async def work(store: RedisStore, _: Any) -> None:
+        async def hog() -> None:
+            while True:
+                time.sleep(0.01)  # as a large request's parsing does: nothing else is done meanwhile
+                await asyncio.sleep(0)
+
+        if is_connected:
+            await store.take("shop", 1, BOTH)
+        busy = asyncio.create_task(hog())
+        all_there_may_be = (store.take("shop", 1, Allowance(quota_rows=5)) for _ in range(256))
+        standings = await asyncio.gather(*all_there_may_be)
+        busy.cancel()
+        assert sum(s.refused_by is None for s in standings) == 5 - is_connected
+
+    on_redis(redis, work, timeout_s=0.005)
 
 
 @pytest.mark.parametrize(
