@@ -3,13 +3,11 @@
 import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from grpc_api.identity.base import Caller, Identity, Metadata
-from grpc_api.identity.tenant_lines import read_tenants
-from grpc_api.watched import Watched
+from grpc_api.identity.tenant_lines import watch_tenants
 from guard.errors import UnauthenticatedError
 
 
@@ -33,7 +31,7 @@ class ApiKeys(Identity):
     def read(cls, path: Path) -> "ApiKeys":
         """Read lines of tenant:sha256, again whenever the file changes; ConfigError names the line, not its hash."""
         what = "TENANT:SHA256, the key's hash as 64 hex digits in lower case"
-        watched = Watched((path,), partial(read_tenants, path, "[0-9a-f]{64}", what=what))
+        watched = watch_tenants(path, "[0-9a-f]{64}", what=what)
         return cls(lambda: watched.value)
 
     @property

@@ -1,13 +1,11 @@
 """Client certificates: the connection proves who asks, and a file says which tenant that is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from grpc_api.identity.base import Caller, Identity, Metadata
-from grpc_api.identity.tenant_lines import read_tenants
-from grpc_api.watched import Watched
+from grpc_api.identity.tenant_lines import watch_tenants
 from guard.errors import UnauthenticatedError
 
 
@@ -24,7 +22,7 @@ class Certificates(Identity):
     def read(cls, path: Path) -> "Certificates":
         """Read lines of tenant:name, again whenever the file changes; ConfigError names the line."""
         what = "TENANT:NAME, a subject alternative name as the certificate has it"
-        watched = Watched((path,), partial(read_tenants, path, r"\S{1,512}", what=what))
+        watched = watch_tenants(path, r"\S{1,512}", what=what)
         return cls(lambda: watched.value)
 
     @property

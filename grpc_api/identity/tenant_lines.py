@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import structlog
+
 from grpc_api.identity.base import TENANT
+from grpc_api.watched import Watched
 from guard.errors import ConfigError
 
+log = structlog.get_logger()
 MAX_BYTES = 1 << 20
 
 
@@ -33,6 +37,23 @@ def read_tenants(path: Path, credential: str, *, what: str) -> dict[str, str]:
         if match[2] in tenants:
             raise ConfigError(f"{path} line {number} repeats a credential of {tenants[match[2]]!r}; each belongs to one tenant")
         tenants[match[2]] = match[1]
-    if not tenants:
-        raise ConfigError(f"{path} names nobody, so nobody could ask; add lines of {what}")
     return tenants
+
+
+def watch_tenants(path: Path, credential: str, *, what: str) -> Watched[dict[str, str]]:
+    """Read a file as `read_tenants` does, again whenever it changes; ConfigError at the start if it names nobody.
+
+    Later it may: that is how the last credential is taken away.
+    """
+
+    def read() -> dict[str, str]:
+        return read_tenants(path, credential, what=what)
+
+    def read_again() -> dict[str, str]:
+        if not (tenants := read()):
+            log.warning("nobody_may_ask", file=path.name, advice=f"add lines of {what}")
+        return tenants
+
+    if not read():
+        raise ConfigError(f"{path} names nobody, so nobody could ask; add lines of {what}")
+    return Watched((path,), read_again)

@@ -89,11 +89,18 @@ def test_arguments_are_options_of_serve_and_their_files_are_mounted() -> None:
     assert GATEWAY["args"][0] in mounts
     writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
     assert writable == {Path(given["--admin-socket"]).parent.as_posix()}
-    for option in ("--secret-file", "--api-keys"):
-        path = Path(given[option])
-        assert path.parent.as_posix() in mounts
-        assert f"/mounted/{path.name}" in CONTAINERS[0]["command"]
+    secret = Path(given["--secret-file"])
+    assert secret.parent.as_posix() in mounts
+    assert f"/mounted/{secret.name}" in CONTAINERS[0]["command"]
     assert int(given["--threads"]) == int(GATEWAY["resources"]["limits"]["cpu"])
+
+
+def test_keys_are_read_where_kubernetes_renews_them() -> None:
+    path = Path(next(arg for arg in GATEWAY["args"] if arg.startswith("--api-keys=")).partition("=")[2])
+    (mount,) = [mount for mount in GATEWAY["volumeMounts"] if mount["mountPath"] == path.parent.as_posix()]
+    assert "subPath" not in mount
+    (volume,) = [volume for volume in POD["spec"]["volumes"] if volume["name"] == mount["name"]]
+    assert [item["path"] for item in volume["secret"]["items"]] == [path.name]  # and not the guard's secret beside it
 
 
 def test_secret_becomes_a_file_that_only_the_gateway_reads(tmp_path: Path) -> None:
@@ -102,9 +109,7 @@ def test_secret_becomes_a_file_that_only_the_gateway_reads(tmp_path: Path) -> No
     for folder in ("mounted", "run"):
         (tmp_path / folder).mkdir()
     written = write_secret(tmp_path / "mounted/guard.secret")
-    (tmp_path / "mounted/api-keys").touch()
-    for path in (tmp_path / "mounted").iterdir():
-        path.chmod(0o440)  # as Kubernetes mounts it for a group
+    (tmp_path / "mounted/guard.secret").chmod(0o440)  # as Kubernetes mounts it for a group
     command = CONTAINERS[0]["command"]
     real = {"/run/knockguard": "run", "/mounted": "mounted"}
     for place, folder in real.items():

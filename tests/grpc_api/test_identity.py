@@ -1,5 +1,6 @@
 """Who asks: the key's tenant and nobody else, from a file whose mistakes are named by line."""
 
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -168,3 +169,26 @@ def test_key_that_is_added_opens_and_one_that_is_taken_away_does_not(tmp_path: P
     assert keys.tenants == ["lab", "shop"]
     with pytest.raises(UnauthenticatedError, match="not known"):
         keys.caller([("x-api-key", "old")])
+
+
+@pytest.mark.parametrize("left", ["", "# nobody for now\n"])
+def test_last_key_that_is_taken_away_opens_nothing_more(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"shop:{HASH}\n")
+    keys = ApiKeys.read(path)
+    assert keys.caller([("x-api-key", "one")]) == Caller("shop")
+    path.write_text(left)
+    time.sleep(1.1)  # it is looked at once a second
+    with pytest.raises(UnauthenticatedError, match="not known"):
+        keys.caller([("x-api-key", "one")])
+    assert keys.tenants == []
+
+
+def test_file_of_keys_that_is_gone_or_wrong_locks_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"shop:{HASH}\n")
+    keys = ApiKeys.read(path)
+    for change in (path.unlink, lambda: path.write_text("shop\n")):
+        change()
+        time.sleep(1.1)
+        assert keys.caller([("x-api-key", "one")]) == Caller("shop")
