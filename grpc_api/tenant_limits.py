@@ -75,13 +75,14 @@ class TenantLimits:
         if the store is away and that closes. What is not answered by no fault of the caller's is given back to the quota.
         """
         allowance = self.allowance(tenant)
-        counted = not allowance.bounds_nothing and rows > 0 and await self._take(tenant, rows, allowance)
+        counted = None if allowance.bounds_nothing or rows == 0 else await self._take(tenant, rows, allowance)
         try:
             yield
         except Exception as error:
-            if counted and allowance.quota_rows is not None and not _is_callers(error):
+            if counted is not None and allowance.quota_rows is not None and not _is_callers(error):
+                window_end = counted.window_end
                 with suppress(StoreError):
-                    await self._asked(lambda: self._store.give_back(tenant, rows, allowance))
+                    await self._asked(lambda: self._store.give_back(tenant, rows, allowance, window_end=window_end))
             raise
 
     async def standing(self, tenant: str) -> Standing:
@@ -103,8 +104,8 @@ class TenantLimits:
         """Let go of the store."""
         await self._store.close()
 
-    async def _take(self, tenant: str, rows: int, allowance: Allowance) -> bool:
-        """Say whether the rows were counted; raise if they may not be answered."""
+    async def _take(self, tenant: str, rows: int, allowance: Allowance) -> Standing | None:
+        """Return how the tenant stands with the rows counted, None if they were not; raise if they may not be answered."""
         largest = allowance.largest_request
         if largest is not None and rows > largest:
             self._metrics.refused(tenant, Bound.SIZE)
@@ -117,13 +118,13 @@ class TenantLimits:
             if self._mode is FailMode.CLOSED:
                 raise
             self._tell(error)
-            return False
+            return None
         used = 0.0 if allowance.quota_rows is None else standing.used / allowance.quota_rows
         self._metrics.asked(tenant, used, standing.window_end)
         if standing.refused_by is not None:
             self._metrics.refused(tenant, standing.refused_by)
             raise _refusal(tenant, rows, allowance, standing)
-        return True
+        return standing
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return the store's answer; StoreError if there is none, or if it is left alone because there was none for a while."""
@@ -134,7 +135,7 @@ class TenantLimits:
             answer = await ask()
         except StoreError as error:
             if ticket is not None:
-                self.health.failed(Fault.ERROR, ticket, _reason(error))
+                self.health.failed(_fault(error), ticket, _reason(error))
             self._metrics.store_failed()
             error.retry_after_s = max(self.health.retry_after_s, _PATIENCE.first_s)
             raise
@@ -171,6 +172,16 @@ def open_tenant_limits(
     limits = TenantLimits(lambda: watched.value, store, counted, on_store_failure=settings.on_store_failure, known=known)
     metrics.dependencies.watch("", "", (limits.health,))  # of no model by itself
     return limits
+
+
+def _fault(error: StoreError) -> Fault:
+    match error.__cause__:
+        case TimeoutError():
+            return Fault.TIMEOUT
+        case ValueError() | TypeError():
+            return Fault.GARBAGE
+        case _:
+            return Fault.ERROR
 
 
 def _reason(error: StoreError) -> str:

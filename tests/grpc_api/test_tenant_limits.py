@@ -26,6 +26,7 @@ from grpc_api.admin_client import AdminClient
 from grpc_api.allowances import Allowances
 from grpc_api.blocking import BlockingClient
 from grpc_api.converters import encode_input
+from grpc_api.dependency import Fault
 from grpc_api.failing import FailMode
 from grpc_api.settings import GatewaySettings
 from grpc_api.statuses import DETAILS
@@ -381,7 +382,7 @@ class Away(Store):
         self.asked += 1
         raise StoreError("no")
 
-    async def give_back(self, tenant: str, rows: int, allowance: Allowance) -> None:
+    async def give_back(self, tenant: str, rows: int, allowance: Allowance, *, window_end: float) -> None:
         raise StoreError("no")
 
     async def forget(self, tenant: str) -> bool:
@@ -419,6 +420,52 @@ def test_what_is_not_answered_by_our_own_fault_is_given_back(error: BaseExceptio
         return (await limits.standing("shop")).used
 
     assert asyncio.run(work()) == used
+
+
+def test_what_is_given_back_after_the_window_is_over_is_not_of_the_next() -> None:
+    now = 1_700_000_000.0
+
+    async def work() -> int:
+        nonlocal now
+        limits = limits_of(Allowance(quota_rows=10), MemoryStore(clock=lambda: now))
+        with suppress(BackendError):
+            async with limits.taken("shop", 5):
+                now += 86_400
+                async with limits.taken("shop", 3):
+                    pass
+                raise BackendError("away")
+        return (await limits.standing("shop")).used
+
+    assert asyncio.run(work()) == 3
+
+
+@pytest.mark.server
+def test_fault_of_redis_is_told_by_its_kind(redis: RedisServer, tmp_path: Path) -> None:
+    async def work() -> dict[Fault, int]:
+        store = RedisStore(Place(redis.address, password_file=tmp_path / "password", timeout_s=0.2))
+        limits = limits_of(Allowance(quota_rows=10), store)
+        for spoil in (redis.freeze, redis.kill):
+            async with limits.taken("shop", 1):
+                spoil()
+        async with limits.taken("shop", 1):
+            pass
+        await store.close()
+        return dict(limits.health.faults)
+
+    assert asyncio.run(work()) == {Fault.TIMEOUT: 1, Fault.ERROR: 1}
+
+
+def test_answer_of_a_store_that_is_none_is_garbage() -> None:
+    class Babbling(Away):
+        async def take(self, tenant: str, rows: int, allowance: Allowance) -> Standing:
+            raise StoreError("no") from ValueError("could not convert string to float")
+
+    async def work() -> dict[Fault, int]:
+        limits = limits_of(Allowance(quota_rows=10), Babbling())
+        async with limits.taken("shop", 5):
+            return dict(limits.health.faults)
+
+    assert asyncio.run(work()) == {Fault.GARBAGE: 1}
 
 
 def test_store_that_is_away_is_left_alone_for_a_while() -> None:

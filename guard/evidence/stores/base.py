@@ -20,8 +20,11 @@ class Store(ABC):
         """Take rows from bucket and window, both or neither, as `guard.evidence.allowance.charged` does. 0 rows only look."""
 
     @abstractmethod
-    async def give_back(self, tenant: str, rows: int, allowance: Allowance) -> None:
-        """Give rows back to the window that they were taken from, if it still runs; the bucket bounds load, and keeps them."""
+    async def give_back(self, tenant: str, rows: int, allowance: Allowance, *, window_end: float) -> None:
+        """Give rows back to the window that they were taken from, if it still is the tenant's latest.
+
+        `allowance` is what they were taken by, `window_end` what the store said then. The bucket bounds load, and keeps them.
+        """
 
     @abstractmethod
     async def forget(self, tenant: str) -> bool:

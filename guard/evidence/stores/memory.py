@@ -31,9 +31,9 @@ class MemoryStore(Store):
                 self._accounts.popitem(last=False)
         return standing
 
-    async def give_back(self, tenant: str, rows: int, allowance: Allowance) -> None:
+    async def give_back(self, tenant: str, rows: int, allowance: Allowance, *, window_end: float) -> None:
         account = self._accounts.get(tenant)
-        if account is not None and account.window == allowance.window_at(self._clock()):
+        if account is not None and account.window + allowance.window_s == window_end:
             self._accounts[tenant] = replace(account, used=max(0, account.used - rows))
 
     async def forget(self, tenant: str) -> bool:

@@ -16,7 +16,7 @@ _MAX_PASSWORD_BYTES = 4096
 _CONNECTIONS = 32
 # `charged` and what keeps its account, in one step. An account whose bucket is full and whose window is over goes by itself.
 # Redis's own clock, unless one is given: replicas' clocks differ.
-_NOW = """
+_TAKE = """
 local now = tonumber(ARGV[1])
 if not now then local t = redis.call('TIME'); now = t[1] + t[2] / 1e6 end
 local length = tonumber(ARGV[2])
@@ -25,8 +25,6 @@ local held = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'window', 'used')
 local used = 0
 if tonumber(held[3]) == window then used = tonumber(held[4]) end
 local rows = tonumber(ARGV[3])
-"""
-_TAKE = f"""{_NOW}
 local rate, burst, quota = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local at, tokens = now, 0
 if held[2] then at = math.max(tonumber(held[2]), now) end
@@ -49,10 +47,13 @@ if rows > 0 then
   redis.call('HSET', KEYS[1], 'tokens', f:format(kept), 'at', f:format(at), 'window', f:format(window), 'used', f:format(used))
   redis.call('PEXPIRE', KEYS[1], math.ceil(idle * 1000) + 1000)
 end
-return {{bound, ('%.17g'):format(wait), ('%.17g'):format(tokens), ('%.17g'):format(used), ('%.17g'):format(window + length)}}
+return {bound, ('%.17g'):format(wait), ('%.17g'):format(tokens), ('%.17g'):format(used), ('%.17g'):format(window + length)}
 """
-_GIVE_BACK = f"""{_NOW}
-if used > 0 then redis.call('HSET', KEYS[1], 'used', ('%.17g'):format(math.max(0, used - rows))) end
+_GIVE_BACK = """
+local held = redis.call('HMGET', KEYS[1], 'window', 'used')
+if held[1] and tonumber(held[1]) + tonumber(ARGV[1]) == tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'used', ('%.17g'):format(math.max(0, tonumber(held[2]) - tonumber(ARGV[3]))))
+end
 return 0
 """
 
@@ -97,17 +98,19 @@ class RedisStore(Store):
 
     async def take(self, tenant: str, rows: int, allowance: Allowance) -> Standing:
         quota = -1 if allowance.quota_rows is None else allowance.quota_rows
+        now = "" if self._clock is None else repr(self._clock())
         given = (rows, allowance.rows_per_s or 0, allowance.burst_rows, quota)
 
         async def asked() -> Standing:
-            bound, *numbers = await self._take(keys=[self._key(tenant)], args=[*self._when(allowance), *given])
+            bound, *numbers = await self._take(keys=[self._key(tenant)], args=[now, allowance.window_s, *given])
             wait_s, tokens, used, window_end = map(float, numbers)
             return Standing(Bound(bound) if bound else None, wait_s, tokens, int(used), window_end)
 
         return await self._told(asked)
 
-    async def give_back(self, tenant: str, rows: int, allowance: Allowance) -> None:
-        await self._told(lambda: self._give_back(keys=[self._key(tenant)], args=[*self._when(allowance), rows]))
+    async def give_back(self, tenant: str, rows: int, allowance: Allowance, *, window_end: float) -> None:
+        args = [allowance.window_s, window_end, rows]
+        await self._told(lambda: self._give_back(keys=[self._key(tenant)], args=args))
 
     async def forget(self, tenant: str) -> bool:
         return bool(await self._told(lambda: self._redis.delete(self._key(tenant))))
@@ -117,9 +120,6 @@ class RedisStore(Store):
 
     def _key(self, tenant: str) -> str:
         return f"{self.place.prefix}:allowance:{sha256(tenant.encode()).hexdigest()[:32]}"
-
-    def _when(self, allowance: Allowance) -> tuple[str, float]:
-        return "" if self._clock is None else repr(self._clock()), allowance.window_s
 
     async def _told(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -120,18 +120,21 @@ def test_what_is_given_back_returns_to_its_own_window_and_not_to_the_bucket(run:
     clock = Clock()
 
     async def work(store: Store) -> None:
-        await store.give_back("shop", 3, BOTH)  # nobody is known yet
-        await store.take("shop", 8, BOTH)
-        await store.give_back("shop", 5, BOTH)
+        first = NOON + 43_200
+        await store.give_back("shop", 3, BOTH, window_end=first)  # nobody is known yet
+        assert not await store.forget("shop")
+        assert (await store.take("shop", 8, BOTH)).window_end == first
+        await store.give_back("shop", 5, BOTH, window_end=first)
         standing = await store.take("shop", 0, BOTH)
         assert (standing.used, standing.tokens) == (3, 12)
-        await store.give_back("shop", 50, BOTH)
+        await store.give_back("shop", 50, BOTH, window_end=first)
         assert (await store.take("shop", 0, BOTH)).used == 0
         await store.take("shop", 7, BOTH)
         clock.now += 86_400
-        await store.give_back("shop", 7, BOTH)
-        await store.take("shop", 2, BOTH)
-        assert (await store.take("shop", 0, BOTH)).used == 2
+        await store.give_back("shop", 2, BOTH, window_end=first)  # nothing is taken of the next one yet
+        await store.take("shop", 3, BOTH)
+        await store.give_back("shop", 5, BOTH, window_end=first)
+        assert (await store.take("shop", 0, BOTH)).used == 3
 
     run(work, clock)
 
