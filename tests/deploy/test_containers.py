@@ -59,6 +59,15 @@ def test_a_wheel_builds_from_what_the_image_copies(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").glob("*.whl"))) == 1
 
 
+def test_image_has_what_the_gateways_settings_can_ask_for() -> None:
+    (words,) = of("RUN")
+    place, _, extras = shlex.split(words)[-1].rstrip("]").partition("[")
+    assert place == "."
+    assert set(extras.split(",")) == {"redis", "otel"}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(declared)
+
+
 def test_builder_is_sent_only_what_is_copied() -> None:
     lines = (DEPLOY / "Containerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in lines
