@@ -1,5 +1,6 @@
 """Several processes on one port, as operators and clients meet them: real processes, started, asked, killed and drained."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,10 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from prometheus_client import CollectorRegistry
 from tiny_bundle import rows_of, write_tiny
 
 from grpc_api.admin_client import AdminClient
+from grpc_api.listening import reserved_port
+from grpc_api.settings import GatewaySettings
 from grpc_api.stubs import knockguard_admin_pb2 as pb
+from grpc_api.telemetry import CrewMetrics
+from grpc_api.workers.crew import Crew
+from grpc_api.workers.line import LOADED, Order
+from grpc_api.workers.process import Worker
 from guard.decision_log import read_decisions
 from guard.errors import BackendError, DeadlineError, InvalidInputError
 from knockguard.gateway_process import RunningGateway
@@ -187,6 +195,47 @@ def test_worker_that_is_killed_is_started_again_with_what_was_set(
         assert served.end() == 0
         assert [e["code"] for e in events(served.log, "worker_ended")] == [-signal.SIGKILL]
     assert not list(Path(scratch["TMPDIR"]).iterdir())
+
+
+def test_policy_is_set_though_a_worker_hangs_which_is_ended(bundle: Path, tmp_path: Path, start: Any) -> None:
+    with start(bundle, "--workers", "2", "--admin-socket", str(tmp_path / "s")) as served:
+        hung, _ = children(served.process.pid)
+        os.kill(hung, signal.SIGSTOP)
+        with AdminClient(f"unix:{tmp_path / 's'}", timeout_s=10) as admin:
+            (shown,) = admin.set_policy(pb.SetPolicyRequest(model="tiny", policy="label-only", apply_to="all")).bundles
+            assert shown.policy == "label-only"
+            eventually(lambda: admin.status().workers == 2 and admin.status().worker_restarts == 1)
+            assert [b.policy for b in admin.bundles().bundles] == ["label-only"]
+        assert {answer.max() for answer in ask_often(served.address, DARK)} == {1.0}
+        assert [e["code"] for e in events(served.log, "worker_ended")] == [-signal.SIGKILL]
+        assert hung not in children(served.process.pid)
+
+
+def test_worker_that_is_silent_counts_as_none_and_is_ended(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    registry = CollectorRegistry()
+    socket = tmp_path_factory.mktemp("w") / "s"
+
+    async def silenced(port: int) -> int:
+        crew = Crew(CrewMetrics(registry), silent_s=0.1)
+        before = set(children(os.getpid()))
+        worker = await Worker.start(Order(0, socket, GatewaySettings(bundles=(bundle,), port=port, threads=1)))
+        (pid,) = set(children(os.getpid())) - before
+        try:
+            await worker.heard(LOADED)
+            await crew.join(worker, n_reloads=0)
+            await crew.look()
+            assert registry.get_sample_value("knockguard_workers") == 1
+            os.kill(pid, signal.SIGSTOP)
+            await crew.look()
+            assert registry.get_sample_value("knockguard_workers") == 0
+            await crew.look()  # silent for longer than it may be
+            return await asyncio.wait_for(worker.ended(), 10)
+        finally:
+            worker.kill()
+            await worker.ended()
+
+    with reserved_port("127.0.0.1", 0) as port:
+        assert asyncio.run(silenced(port)) == -signal.SIGKILL
 
 
 def test_sigterm_drains_every_worker(bundle: Path, start_with: Any) -> None:
