@@ -27,8 +27,9 @@ class EveryServer:
         self._plain, self._aio = grpc.server, grpc.aio.server
         self._beside = tuple(beside)
         self._made: WeakSet[Server] = WeakSet()
-        grpc.server = self._with_first(self._plain, interceptor)
-        grpc.aio.server = self._with_first(self._aio, aio_interceptor)
+        self._undone = False
+        self._guarding = self._with_first(self._plain, interceptor), self._with_first(self._aio, aio_interceptor)
+        grpc.server, grpc.aio.server = self._guarding
 
     def check(self) -> None:
         """ConfigError unless a gRPC server with the guard is there, and none without it. Call it once the host serves.
@@ -48,11 +49,18 @@ class EveryServer:
             )
 
     def undo(self) -> None:
-        """Let servers be made as before; those that were made keep the guard."""
-        grpc.server, grpc.aio.server = self._plain, self._aio
+        """Let servers be made as before; those that were made keep the guard. What others have put over it since stays."""
+        self._undone = True
+        plain, aio = self._guarding
+        if grpc.server is plain:
+            grpc.server = self._plain
+        if grpc.aio.server is aio:
+            grpc.aio.server = self._aio
 
     def _with_first(self, make: Callable[..., Any], interceptor: Any) -> Callable[..., Any]:
         def made(*args: Any, **kwargs: Any) -> Any:
+            if self._undone:  # another's function, put over this one, still calls it
+                return make(*args, **kwargs)
             call = inspect.signature(make).bind(*args, **kwargs)
             call.arguments["interceptors"] = (interceptor, *(call.arguments.get("interceptors") or ()))
             server = make(*call.args, **call.kwargs)
@@ -100,7 +108,17 @@ def _servers() -> set[int]:
 
 
 def _has_ended(server: Any) -> bool:
-    return isinstance(server, grpc.Server) and not server.wait_for_termination(0)
+    if isinstance(server, grpc.Server):
+        return not server.wait_for_termination(0)
+    waiting = server.wait_for_termination()
+    try:
+        # One step by hand: its loop may be another thread's, or closed, so nothing can be awaited.
+        future = waiting.send(None)
+    except StopIteration:
+        return True
+    future._asyncio_future_blocking = False  # as a task does that begins to wait; the next to wait would fail otherwise
+    waiting.close()
+    return False
 
 
 def _holders(*makers: Any) -> list[str]:

@@ -77,6 +77,44 @@ def test_guard_that_comes_after_a_server_of_coroutines_says_so() -> None:
     asyncio.run(late())
 
 
+def test_server_of_coroutines_that_has_stopped_is_no_host_and_one_that_runs_is_not_disturbed() -> None:
+    kept = functools.partial(grpc.aio.server)
+
+    async def stopped() -> None:
+        with guarding() as every, plain_host(PlainHost(tiny_model())):
+            unguarded = kept()
+            await unguarded.start()
+            waiting = asyncio.create_task(unguarded.wait_for_termination())
+            for _ in range(2):
+                with pytest.raises(ConfigError, match="1 gRPC servers of this process have no guard"):
+                    every.check()
+            await unguarded.stop(0)
+            await waiting
+            every.check()
+
+    asyncio.run(stopped())
+
+
+def test_undo_leaves_what_another_put_over_it_which_guards_no_more() -> None:
+    every = guard_every_server([guarded()])
+    guarding_server = grpc.server
+
+    def traced(*args: Any, **kwargs: Any) -> grpc.Server:
+        return guarding_server(*args, **kwargs)
+
+    try:
+        grpc.server = traced
+        every.undo()
+        assert (grpc.server, grpc.aio.server) == (traced, MAKE[1])
+        made = grpc.server(ThreadPoolExecutor(1))
+        with pytest.raises(ConfigError, match="no gRPC server of this process has the guard"):
+            every.check()
+        made.start()
+        made.stop(0).wait()
+    finally:
+        grpc.server, grpc.aio.server = MAKE
+
+
 def test_check_finds_a_server_that_no_replacement_reached() -> None:
     """A host may keep grpc's function where no module shows it."""
     kept = functools.partial(grpc.server, ThreadPoolExecutor(1))
