@@ -113,6 +113,9 @@ class CrewMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.workers = Gauge("knockguard_workers", "Worker processes that answer now.", registry=registry)
         self.restarts = Counter("knockguard_worker_restarts", "Worker processes that ended unasked.", registry=registry)
+        self.failed_starts = Counter(
+            "knockguard_worker_failed_starts", "Attempts to start a worker again that failed.", registry=registry
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Crew:
 
     def __init__(self, metrics: CrewMetrics, *, silent_s: float = _SILENT_S) -> None:
         """`silent_s`: who answers no look for so long hangs, and is ended."""
-        self.n_lost = 0  # workers that ended unasked
+        self.n_lost = 0  # workers that answered and ended unasked
         self.n_reloads = 0
         self._live: list[Worker] = []
         self._modes: dict[str, pb.SetPolicyRequest] = {}  # by model
@@ -55,14 +55,22 @@ class Crew:
         await worker.go()
 
     def leave(self, worker: Worker) -> None:
-        """Count a worker that ended unasked no longer as one that answers, and keep what it counted."""
+        """Count a worker that has ended no longer as one that answers, and keep what it counted."""
         if worker in self._live:
             self._live.remove(worker)
-        self.n_lost += 1
-        self._metrics.restarts.inc()
         self._silent_since.pop(worker, None)
         self._count()
         self._ended = merge((self._ended, counted(self._told.pop(worker, {}))))
+
+    def lose(self, worker: Worker) -> None:
+        """Have a worker that answered and ended unasked leave."""
+        self.n_lost += 1
+        self._metrics.restarts.inc()
+        self.leave(worker)
+
+    def miss(self) -> None:
+        """Count an attempt to start a worker again that failed."""
+        self._metrics.failed_starts.inc()
 
     async def ask(self, method: str, request: Message, kind: type[Response], *, timeout_s: float = _ASK_S) -> list[Response]:
         """Return the answers of all who answer, or raise the first refusal. One that ends or hangs meanwhile is left out."""
@@ -89,13 +97,16 @@ class Crew:
         workers = tuple(self._live)
         asked = (worker.ask(method, request, kind, timeout_s=timeout_s) for worker in workers)
         heard: dict[Worker, Response] = {}
+        reason: BaseException | None = None
         for worker, answer in zip(workers, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if not isinstance(answer, BaseException):
                 heard[worker] = answer
             elif not isinstance(answer, may_miss):
                 raise answer
+            elif worker in self._live:
+                reason = answer
         if not heard:
-            raise NotLoadedError("no worker answers now; the log says why they ended, and each is started again")
+            raise reason or NotLoadedError("no worker answers now, each is being started; the log says why, where one ended")
         return heard
 
     async def reload(self, request: pb.ReloadRequest) -> list[pb.ReloadResponse]:

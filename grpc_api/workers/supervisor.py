@@ -112,7 +112,8 @@ class Supervisor:
         while True:
             began = monotonic()
             log.error("worker_ended", worker=number, code=await worker.ended())
-            self._lose(worker)
+            self._running.discard(worker)
+            self._crew.lose(worker)
             if monotonic() - began > _SETTLED_S:
                 pause_s = FIRST_PAUSE_S
             while True:
@@ -125,6 +126,7 @@ class Supervisor:
                     await self._joined(worker, n_reloads=n_reloads)
                     break
                 except Exception as error:  # whatever it is, the others answer on, and the next attempt may go well
+                    self._crew.miss()
                     log.error("worker_failed", worker=number, reason=str(error))
             log.info("worker_restarted", worker=number)
 
@@ -152,9 +154,6 @@ class Supervisor:
     async def _discard(self, worker: Worker) -> None:
         worker.kill()
         await worker.ended()
-        self._lose(worker)
-
-    def _lose(self, worker: Worker) -> None:
         self._running.discard(worker)
         self._crew.leave(worker)
 

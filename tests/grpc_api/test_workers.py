@@ -28,7 +28,7 @@ from grpc_api.workers.crew import Crew
 from grpc_api.workers.line import LOADED, Order
 from grpc_api.workers.process import Worker
 from guard.decision_log import read_decisions
-from guard.errors import BackendError, DeadlineError, InvalidInputError
+from guard.errors import BackendError, DeadlineError, InvalidInputError, NotLoadedError, UnavailableError
 from knockguard.gateway_process import RunningGateway
 
 BRIGHT, DARK = rows_of(0.95), rows_of(0.1)
@@ -195,6 +195,37 @@ def test_worker_that_is_killed_is_started_again_with_what_was_set(
         assert served.end() == 0
         assert [e["code"] for e in events(served.log, "worker_ended")] == [-signal.SIGKILL]
     assert not list(Path(scratch["TMPDIR"]).iterdir())
+
+
+def test_attempt_to_start_a_worker_that_fails_is_no_restart(tmp_path: Path, start: Any) -> None:
+    bundle = write_tiny(tmp_path / "tiny")
+    model = bundle / "model.onnx"
+    with start(bundle, "--workers", "2") as served:
+        whole, killed = model.read_bytes(), children(served.process.pid)[0]
+        model.write_bytes(b"not a model")
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: served.counter("knockguard_worker_failed_starts_total") == 1)
+        model.write_bytes(whole)
+        eventually(lambda: served.total("knockguard_workers") == 2)
+        assert served.counter("knockguard_worker_restarts_total") == 1
+
+
+def test_error_that_every_worker_gives_is_told_as_it_is(bundle: Path, tmp_path: Path, start_with: Any) -> None:
+    (tmp_path / "tenants").write_text("[default]\nquota_rows = 4\n")
+    away = {"address": "127.0.0.1:1", "timeout_s": 0.2}
+    limits = {"file": str(tmp_path / "tenants"), "store": "redis", "on_store_failure": "fail-open", "redis": away}
+    with (
+        start_with(bundle, workers=2, tenant_limits=limits, admin={"socket": str(tmp_path / "s")}),
+        AdminClient(f"unix:{tmp_path / 's'}") as admin,
+        pytest.raises(UnavailableError, match="rows cannot be counted now"),
+    ):
+        admin.limits()
+
+
+def test_crew_whose_workers_load_says_so() -> None:
+    crew = Crew(CrewMetrics(CollectorRegistry()))
+    with pytest.raises(NotLoadedError, match="each is being started"):
+        asyncio.run(crew.ask("Status", pb.StatusRequest(), pb.StatusResponse))
 
 
 def test_policy_is_set_though_a_worker_hangs_which_is_ended(bundle: Path, tmp_path: Path, start: Any) -> None:
