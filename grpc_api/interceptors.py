@@ -18,6 +18,7 @@ from guard.errors import KnockguardError, UnauthenticatedError, UnavailableError
 
 log = structlog.get_logger()
 _MAX_REASON = 300  # characters
+_CLOCKS_DIFFER_S = 0.05
 
 # Texts, since these classes take their parameters in the stubs alone.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -183,8 +184,9 @@ def refusal(error: KnockguardError, handler: "Handler | None") -> "Handler | Non
 
 def status_name(context: "Context", error: BaseException) -> str:
     """Return the name of the status that a failed call ended with; grpc.aio keeps what abort was given, a member or a number."""
-    if isinstance(error, asyncio.CancelledError):  # the client's doing, or its deadline's
-        return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+    if isinstance(error, asyncio.CancelledError):  # the client's doing, or its deadline's, which its own clock may tell first
+        left_s = context.time_remaining()
+        return "DEADLINE_EXCEEDED" if left_s is not None and left_s < _CLOCKS_DIFFER_S else "CANCELLED"
     code: object = context.code()
     if isinstance(code, grpc.StatusCode):
         return code.name

@@ -12,7 +12,8 @@ from grpc_api.breaker import Patience
 from grpc_api.dependency import Dependency, Fault
 from grpc_api.failing import FailMode
 from grpc_api.repeats import Repeats
-from grpc_api.telemetry import Metrics, TenantMetrics
+from grpc_api.telemetry import Metrics
+from grpc_api.tenant_metrics import TenantMetrics
 from grpc_api.tenant_settings import TenantLimitSettings
 from grpc_api.watched import Watched
 from guard.errors import DeadlineError, InvalidInputError, QuotaExceededError, RequestError, StoreError

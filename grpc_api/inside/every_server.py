@@ -110,6 +110,8 @@ def _servers() -> set[int]:
 def _has_ended(server: Any) -> bool:
     if isinstance(server, grpc.Server):
         return not server.wait_for_termination(0)
+    if server._loop.is_closed():  # it was left without being stopped, and answers nobody
+        return True
     waiting = server.wait_for_termination()
     try:
         # One step by hand: its loop may be another thread's, or closed, so nothing can be awaited.

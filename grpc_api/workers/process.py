@@ -14,7 +14,7 @@ from grpc_api.servicers.admin import SERVICE
 from grpc_api.statuses import error_of
 from grpc_api.workers.line import FAILED, GO, Order
 from guard import errors
-from guard.errors import KnockguardError
+from guard.errors import KnockguardError, NotLoadedError
 
 Response = TypeVar("Response", bound=Message)
 _METRICS = "/knockguard.worker/Metrics"
@@ -58,7 +58,7 @@ class Worker:
         await self._send(GO)
 
     async def ask(self, method: str, request: Message, kind: type[Response], *, timeout_s: float) -> Response:
-        """Call its admin service; raises our errors."""
+        """Call its admin service; raises our errors, NotLoadedError if it ends meanwhile."""
         call = self._channel.unary_unary(
             f"/{SERVICE}/{method}", request_serializer=type(request).SerializeToString, response_deserializer=kind.FromString
         )
@@ -66,6 +66,10 @@ class Worker:
             return await call(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise error_of(error.code(), error.details() or error.code().name) from None
+        except asyncio.CancelledError:
+            if _leaving():
+                raise
+            raise NotLoadedError("the worker ended; its successor is being started") from None
 
     async def metrics(self, *, timeout_s: float) -> str | None:
         """Return its metrics as Prometheus reads them; None if it does not answer."""
@@ -73,6 +77,10 @@ class Worker:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METRICS)
             answer = await call(b"", timeout=timeout_s)
         except grpc.aio.AioRpcError:
+            return None
+        except asyncio.CancelledError:
+            if _leaving():
+                raise
             return None
         return answer.decode()
 
@@ -98,3 +106,12 @@ class Worker:
         self._process.stdin.write(line)
         with suppress(ConnectionError):  # it has ended, which is heard elsewhere
             await self._process.stdin.drain()
+
+
+def _leaving() -> bool:
+    """Whether it is the asker who was cancelled; else it was the call, whose channel was closed when its worker ended.
+
+    Passed on, that would cancel whoever asks for an operator, and gRPC then leaves the operator without any answer.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

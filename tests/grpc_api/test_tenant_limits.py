@@ -32,8 +32,9 @@ from grpc_api.settings import GatewaySettings
 from grpc_api.statuses import DETAILS
 from grpc_api.stubs import knockguard_admin_pb2 as admin_pb
 from grpc_api.stubs import knockguard_inference_pb2 as pb
-from grpc_api.telemetry import Metrics, TenantMetrics
+from grpc_api.telemetry import Metrics
 from grpc_api.tenant_limits import TenantLimits
+from grpc_api.tenant_metrics import TenantMetrics
 from grpc_api.workers.admin import summed
 from guard.errors import (
     BackendError,

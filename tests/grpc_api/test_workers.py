@@ -228,6 +228,7 @@ def test_crew_whose_workers_load_says_so() -> None:
         asyncio.run(crew.ask("Status", pb.StatusRequest(), pb.StatusResponse))
 
 
+@pytest.mark.large
 def test_policy_is_set_though_a_worker_hangs_which_is_ended(bundle: Path, tmp_path: Path, start: Any) -> None:
     with start(bundle, "--workers", "2", "--admin-socket", str(tmp_path / "s")) as served:
         hung, _ = children(served.process.pid)
@@ -242,6 +243,18 @@ def test_policy_is_set_though_a_worker_hangs_which_is_ended(bundle: Path, tmp_pa
         assert hung not in children(served.process.pid)
 
 
+def test_question_under_way_to_a_worker_that_ends_is_answered_by_the_others(bundle: Path, tmp_path: Path, start: Any) -> None:
+    with start(bundle, "--workers", "2", "--admin-socket", str(tmp_path / "s")) as served:
+        hung, _ = children(served.process.pid)
+        os.kill(hung, signal.SIGSTOP)
+        with AdminClient(f"unix:{tmp_path / 's'}", timeout_s=4) as admin, ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(admin.status)
+            time.sleep(0.5)
+            os.kill(hung, signal.SIGKILL)
+            assert asked.result(10).ready  # without an answer the client would wait until its own time is over
+
+
+@pytest.mark.large
 def test_worker_that_is_silent_counts_as_none_and_is_ended(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     registry = CollectorRegistry()
     socket = tmp_path_factory.mktemp("w") / "s"

@@ -73,6 +73,7 @@ def test_weights_of_a_file_give_the_features_that_pytorch_gives(miniature: Minia
     np.testing.assert_allclose(found[: len(INSIDE)], expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.large
 def test_trained_network_tells_in_from_out(miniature: Miniature) -> None:
     log_odds = features(miniature, Scratch(side=SIDE, epochs=4))
     assert log_odds.shape == (120, 1)

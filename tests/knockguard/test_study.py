@@ -16,7 +16,7 @@ from guard.errors import ConfigError
 from guard.types import Ints, Pixels
 from knockguard.study import RESULT, StudyOptions, study_file
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large
 
 WNIDS = ["n01443537", "n01641577", "n02666196", "n02795169"]
 FILE = """
