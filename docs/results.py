@@ -4,12 +4,13 @@ Reads docs/results/evaluation-*.json, each the results.json of `knockguard evalu
 docs/results.md. No figure in its tables is typed by hand.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+
+from kept_page import keep
 
 from evaluation.detection_words import grid
 from evaluation.evaluation_lines import UNDEFENDED, best, lines_of
@@ -181,22 +182,10 @@ def on_a_gpu() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("file", "images to train victims", "images to train copies", f"hours at {_A_SECOND:,} images a second"), rows
 
 
-def main() -> int:
-    """Write or compare the page; returns 1 if --check found it not current."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="compare and write nothing")
-    check = parser.parse_args().check
+def _made() -> str:
     files = sorted(RESULTS.glob("evaluation-*.json"))
-    text = page({path.stem.removeprefix("evaluation-"): read_evaluation(path) for path in files})
-    current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-    if check and not current:
-        print("docs/results.md is not current; run `python docs/results.py`", file=sys.stderr)
-        return 1
-    if not check:
-        PAGE.write_text(text, encoding="utf-8")
-    print(f"docs/results.md: {'current' if current else 'written'}")
-    return 0
+    return page({path.stem.removeprefix("evaluation-"): read_evaluation(path) for path in files})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, _made, script=Path(__file__).name, about=__doc__))

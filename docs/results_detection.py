@@ -4,10 +4,11 @@ Reads docs/results/detection-*.json, each the study.json of `knockguard study ex
 docs/results-detection.md. No figure there is typed by hand.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from kept_page import keep
 
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, VictimStudy, margin, pools_of, read_study
 from evaluation.detection_words import gap_of, grid, markdown, short
@@ -171,21 +172,9 @@ def _pools(studies: Sequence[Study]) -> Iterator[tuple[Study, VictimStudy, str]]
                 yield study, victim, pool
 
 
-def main() -> int:
-    """Write or compare the page; returns 1 if --check found it not current."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="compare and write nothing")
-    check = parser.parse_args().check
-    text = page([read_study(path) for path in sorted(RESULTS.glob("detection-*.json"))])
-    current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-    if check and not current:
-        print("docs/results-detection.md is not current; run `python docs/results_detection.py`", file=sys.stderr)
-        return 1
-    if not check:
-        PAGE.write_text(text, encoding="utf-8")
-    print(f"docs/results-detection.md: {'current' if current else 'written'}")
-    return 0
+def _made() -> str:
+    return page([read_study(path) for path in sorted(RESULTS.glob("detection-*.json"))])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, _made, script=Path(__file__).name, about=__doc__))
