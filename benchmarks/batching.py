@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from load import Load
 from ratios import Table, arguments, compare
-from victims import bundles, made_up
+from victims import light_and_heavy
 
 from knockguard.gateway_process import gateway
 
@@ -29,12 +29,7 @@ def main() -> None:
         folder = Path(name)
         alone = folder / "alone.toml"
         alone.write_text("[limits]\nmax_batch_rows = 1\n")
-        victims = {
-            "next to nothing, 32 px": (made_up(folder, 32), 32),
-            "cnn-wide, 32 px": (bundles("cnn-wide", 32, folder)[1], 32),
-            "CNN, 128 px": (made_up(folder, 128, (32, 64, 128)), 128),
-        }
-        for victim, (bundle, side) in victims.items():
+        for victim, (bundle, side) in light_and_heavy(folder).items():
             pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
             with ExitStack() as stack:
                 words = ((), ("--config", str(alone)))

@@ -93,6 +93,15 @@ def made_up(folder: Path, side: int, widths: Sequence[int] = ()) -> Path:
     return write(folder / f"made-up-{side}-{'-'.join(map(str, widths))}", model, side, ("linear",))
 
 
+def light_and_heavy(folder: Path) -> dict[str, tuple[Path, int]]:
+    """Return bundles from one that computes next to nothing to one that computes, and their pixels a side, by name."""
+    return {
+        "next to nothing, 32 px": (made_up(folder, 32), 32),
+        "cnn-wide, 32 px": (bundles("cnn-wide", 32, folder)[1], 32),
+        "CNN, 128 px": (made_up(folder, 128, (32, 64, 128)), 128),
+    }
+
+
 def write(folder: Path, model: bytes, side: int, detectors: Sequence[str]) -> Path:
     """Write a bundle called `victim` in observe, each detector's threshold at 0, and return its folder."""
     threshold = Threshold(value=0.0, target_fpr=0.05, confidence=0.99, n=500, expected_fpr=0.03)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from load import Load
 from ratios import Table, arguments, compare
-from victims import bundles, made_up
+from victims import light_and_heavy
 
 from knockguard.gateway_process import gateway
 
@@ -30,12 +30,7 @@ def main() -> None:
     table = Table(f"A gateway of {given.workers} workers against one process", columns, given.out)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        victims = {
-            "next to nothing, 32 px": (made_up(folder, 32), 32),
-            "cnn-wide, 32 px": (bundles("cnn-wide", 32, folder)[1], 32),
-            "CNN, 128 px": (made_up(folder, 128, (32, 64, 128)), 128),
-        }
-        for victim, (bundle, side) in victims.items():
+        for victim, (bundle, side) in light_and_heavy(folder).items():
             pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
             with ExitStack() as stack:
                 counts = (given.workers, 1)
