@@ -59,9 +59,18 @@ class Worker:
 
     async def ask(self, method: str, request: Message, kind: type[Response], *, timeout_s: float) -> Response:
         """Call its admin service; raises our errors, NotLoadedError if it ends meanwhile."""
-        call = self._channel.unary_unary(
-            f"/{SERVICE}/{method}", request_serializer=type(request).SerializeToString, response_deserializer=kind.FromString
-        )
+        answer = await self._call(f"/{SERVICE}/{method}", request.SerializeToString(), timeout_s=timeout_s)
+        return kind.FromString(answer)
+
+    async def metrics(self, *, timeout_s: float) -> str | None:
+        """Return its metrics as Prometheus reads them; None if it does not answer."""
+        try:
+            return (await self._call(_METRICS, b"", timeout_s=timeout_s)).decode()
+        except KnockguardError:
+            return None
+
+    async def _call(self, path: str, request: bytes, *, timeout_s: float) -> bytes:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
         try:
             return await call(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
@@ -70,19 +79,6 @@ class Worker:
             if _leaving():
                 raise
             raise NotLoadedError("the worker ended; its successor is being started") from None
-
-    async def metrics(self, *, timeout_s: float) -> str | None:
-        """Return its metrics as Prometheus reads them; None if it does not answer."""
-        try:
-            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METRICS)
-            answer = await call(b"", timeout=timeout_s)
-        except grpc.aio.AioRpcError:
-            return None
-        except asyncio.CancelledError:
-            if _leaving():
-                raise
-            return None
-        return answer.decode()
 
     def end(self) -> None:
         """Ask it to drain and end."""
