@@ -5,10 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from miniature import COMMAND, discs, stripes
-from test_study import WNIDS, put
+from miniature import COMMAND
+from miniature_sets import write_sets
 
 from evaluation.experiment_file import Experiment
 from evaluation.experiment_reading import read_experiment
@@ -46,10 +45,7 @@ training = { epochs = 1 }
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
-    put(*discs(450, seed=0, side=32), tmp_path / "data" / "cifar10-train.parquet", ["red", "green", "blue"])
-    put(*discs(90, seed=1, side=32), tmp_path / "data" / "cifar10-test.parquet", ["red", "green", "blue"])
-    put(stripes(400, seed=2, side=64), np.arange(400) % 4, tmp_path / "data" / "tiny-imagenet-200.parquet", WNIDS)
-    put(stripes(60, seed=3, side=64), np.arange(60) % 4, tmp_path / "data" / "imagenet-samples-1000.parquet", WNIDS)
+    write_sets(tmp_path / "data", n_train=450, n_test=90)
     (tmp_path / "small.toml").write_text(FILE)
     return tmp_path
 

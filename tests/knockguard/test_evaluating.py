@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from miniature import InProcess, discs, stripes
-from test_study import WNIDS, put
+from miniature import InProcess
+from miniature_sets import write_sets
 
 from evaluation.evaluation_results import CellResult, Evaluation, read_evaluation
 from guard.errors import ConfigError
@@ -44,10 +43,7 @@ training = { epochs = 8, optimiser = "sgd", lr = 0.05, drop_every = 6 }
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("evaluating")
     (root / "data").mkdir()
-    put(*discs(900, seed=0, side=32), root / "data" / "cifar10-train.parquet", ["red", "green", "blue"])
-    put(*discs(150, seed=1, side=32), root / "data" / "cifar10-test.parquet", ["red", "green", "blue"])
-    put(stripes(400, seed=2, side=64), np.arange(400) % 4, root / "data" / "tiny-imagenet-200.parquet", WNIDS)
-    put(stripes(60, seed=3, side=64), np.arange(60) % 4, root / "data" / "imagenet-samples-1000.parquet", WNIDS)
+    write_sets(root / "data", n_train=900, n_test=150)
     (root / "small.toml").write_text(FILE)
     return root
 

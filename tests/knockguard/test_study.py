@@ -1,24 +1,18 @@
 """`knockguard study` on a miniature: discs are in, stripes of classes with WordNet ids are out; what is finished is kept."""
 
-import io
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from miniature import discs, stripes
-from PIL import Image
+from miniature_sets import WNIDS, put
 
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, read_study
 from guard.errors import ConfigError
-from guard.types import Ints, Pixels
 from knockguard.study import RESULT, StudyOptions, study_file
 
 pytestmark = pytest.mark.large
 
-WNIDS = ["n01443537", "n01641577", "n02666196", "n02795169"]
 FILE = """
 title = "Miniature"
 detectors = ["linear-late", "energy", "odin"]
@@ -32,17 +26,6 @@ size = 24
 shares = { victim = 0.2, detector = 0.2, calibration = 0.54, adversary = 0.06 }
 training = { epochs = 10 }
 """
-
-
-def put(images: Pixels, labels: Ints, path: Path, classes: list[str]) -> None:
-    rows = []
-    for image in images:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, format="JPEG", quality=85)
-        rows.append({"bytes": file.getvalue(), "path": None})
-    named = {"info": {"features": {"label": {"names": classes}}}}
-    table = pa.table({"image": rows, "label": labels}).replace_schema_metadata({"huggingface": json.dumps(named)})
-    pq.write_table(table, path)
 
 
 @pytest.fixture(scope="module")
