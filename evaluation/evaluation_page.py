@@ -7,7 +7,8 @@ from pathlib import Path
 from evaluation import page as parts
 from evaluation.evaluation_plots import plots
 from evaluation.evaluation_results import Evaluation
-from evaluation.evaluation_words import BEST, Block, Section, account, headline
+from evaluation.evaluation_roc import rocs
+from evaluation.evaluation_words import BEST, DETECTORS, Block, Section, account, headline
 from guard.whole import write_whole
 
 PAGE, TEXT = "report.html", "report.md"
@@ -29,14 +30,16 @@ def markdown(evaluation: Evaluation, *, level: int = 1) -> str:
 
 def page(evaluation: Evaluation) -> str:
     """Return the account and its plots as HTML; whatever comes from outside is escaped."""
-    drawn = [parts.section(title, parts.plot(svg)) for title, svg in plots(evaluation)]
-    told = account(evaluation)
-    first = 1 + next((i for i, section in enumerate(told) if section.title == BEST), -1)
+    drawn = {BEST: plots(evaluation), DETECTORS: rocs(evaluation)}  # each below the section whose figures it shows
+    sections = []
+    for section in account(evaluation):
+        sections.append(_section(section))
+        sections += [parts.section(title, parts.plot(svg)) for title, svg in drawn.get(section.title, ())]
     return parts.document(
         title=evaluation.title,
         kicker=f"knockguard evaluation · {evaluation.created[:16].replace('T', ' ')} UTC",
         tiles=f"<p>{escape(headline(evaluation))}</p>",
-        sections=[*map(_section, told[:first]), *drawn, *map(_section, told[first:])],
+        sections=sections,
     )
 
 

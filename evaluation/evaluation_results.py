@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from evaluation.documents import read_document, write_document
+from evaluation.metrics import auroc
+from evaluation.roc import MAX_POINTS, roc
 from guard.rate import Rate
+from guard.types import Floats
 
 EVALUATION = "results.json"
 
@@ -24,7 +27,10 @@ class _Frozen(BaseModel):
 
 
 class DetectorRow(_Frozen):
-    """What a detector's own threshold flagged: `tpr` of `n_out` images of the attack's pool, `fpr` of `n_in` test images."""
+    """What a detector's own threshold flagged: `tpr` of `n_out` images of the attack's pool, `fpr` of `n_in` test images.
+
+    `roc` is what other thresholds would reach, (FPR, TPR), on the same images; files of older versions have none.
+    """
 
     name: str
     tpr: Share
@@ -34,10 +40,11 @@ class DetectorRow(_Frozen):
     fpr_interval: Interval
     n_in: Count
     auroc: Share | None = None
+    roc: Annotated[tuple[tuple[Share, Share], ...], Field(max_length=MAX_POINTS)] = ()
 
     @classmethod
-    def of(cls, name: str, tpr: Rate, fpr: Rate, auroc: float | None = None) -> "DetectorRow":
-        """Put two rates together."""
+    def of(cls, name: str, tpr: Rate, fpr: Rate, inside: Floats, outside: Floats) -> "DetectorRow":
+        """Put two rates together with the scores, (n_in,) and (n_out,), of the images that they are of."""
         return cls(
             name=name,
             tpr=tpr.value,
@@ -46,7 +53,8 @@ class DetectorRow(_Frozen):
             fpr=fpr.value,
             fpr_interval=(fpr.low, fpr.high),
             n_in=fpr.n,
-            auroc=auroc,
+            auroc=auroc(inside, outside),
+            roc=roc(inside, outside),
         )
 
 
@@ -70,6 +78,11 @@ class VictimRow(_Frozen):
     images: str
     counts: dict[str, int]
     classes: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> tuple[DetectorRow, ...]:
+        """Its detectors, and the baseline below them."""
+        return self.detectors if self.baseline is None else (*self.detectors, self.baseline)
 
     @property
     def chance(self) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.evaluation_lines import Line, best, lines_of
 from evaluation.evaluation_results import DetectorRow, Evaluation, Interval
+from evaluation.roc import LEVELS, tpr_at
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +47,7 @@ def victim_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
     yield ("victim", "accuracy", "trained on", "detector", "out flagged (TPR)", "in flagged (FPR)", "AUROC", "images")
     for v in evaluation.victims:
         own = f"{v.accuracy:.3f} ({v.accuracy_interval[0]:.3f} to {v.accuracy_interval[1]:.3f}; n = {v.n_test:,})"
-        rows: Sequence[DetectorRow | None] = [*v.detectors, *([v.baseline] if v.baseline else [])] or [None]
+        rows: Sequence[DetectorRow | None] = v.measured or [None]
         for d in rows:
             told = ("-", "-", "-", "-") if d is None else (d.name, *_rates(d))
             yield (f"{v.name}, seed {v.seed}", own, f"{v.n_train:,}", *told, v.images)
@@ -58,6 +59,16 @@ def _rates(d: DetectorRow) -> tuple[str, str, str]:
         f"{100 * d.fpr:.1f} % ({100 * d.fpr_interval[0]:.1f} to {100 * d.fpr_interval[1]:.1f}; n = {d.n_in:,})",
         "-" if d.auroc is None else f"{d.auroc:.3f}",
     )
+
+
+def threshold_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield what each detector and the baseline reach at a few false-positive rates, where a curve was kept."""
+    yield ("victim", "detector", *(f"TPR at FPR {100 * level:g} %" for level in LEVELS))
+    for v in evaluation.victims:
+        for d in v.measured:
+            reached = [tpr_at(d.roc, level, n_in=d.n_in) for level in LEVELS]
+            if d.roc:
+                yield (f"{v.name}, seed {v.seed}", d.name, *("-" if tpr is None else f"{100 * tpr:.1f} %" for tpr in reached))
 
 
 def cell_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
@@ -132,7 +143,7 @@ def _narrow(value: float | None, interval: Interval | None) -> str:
 def _detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
     yield ("victim", "detector", "TPR", "FPR", "AUROC")
     for v in evaluation.victims:
-        for d in (*v.detectors, *([v.baseline] if v.baseline else [])):
+        for d in v.measured:
             yield (v.name, d.name, f"{d.tpr:.3f}", f"{d.fpr:.3f}", "-" if d.auroc is None else f"{d.auroc:.3f}")
 
 

@@ -7,14 +7,18 @@ from typing import Literal
 from evaluation.evaluation_lines import UNDEFENDED, best
 from evaluation.evaluation_paper import beside
 from evaluation.evaluation_results import Evaluation, VictimRow
-from evaluation.evaluation_tables import best_rows, cell_rows, times, victim_rows
+from evaluation.evaluation_tables import best_rows, cell_rows, threshold_rows, times, victim_rows
 
-BEST = "Best adversary by policy"
+BEST, DETECTORS = "Best adversary by policy", "Victims and their detectors"
 _MARGIN = 0.1  # of TPR over the baseline's; below it a detector may read file format alone
 _NOTE = (
     "Every accuracy is balanced over classes. Recovery is the copy's over the unguarded victim's accuracy, net recovery takes "
     "chance from both. Intervals are 95 %, the bootstrap's over test images: another training may differ by more. A copy is "
     "taken as it is after its last epoch."
+)
+_OTHER_THRESHOLDS = (
+    "What other thresholds would flag of the out images, by the share of in images that they flag. They are read off the test "
+    "images themselves, so a threshold that is calibrated beforehand reaches a little less."
 )
 
 
@@ -66,7 +70,10 @@ def account(evaluation: Evaluation) -> list[Section]:
         body = _table([head, *((r.victim, r.quantity, r.ours, r.theirs, r.where) for r in rows)])
         sections.append(Section("Beside the paper", (body, _list(evaluation.differs))))
     if evaluation.victims:
-        sections.append(Section("Victims and their detectors", (_table(victim_rows(evaluation)),)))
+        blocks = [_table(victim_rows(evaluation))]
+        if any(d.roc for v in evaluation.victims for d in v.measured):
+            blocks += [Block("text", (_OTHER_THRESHOLDS,)), _table(threshold_rows(evaluation))]
+        sections.append(Section(DETECTORS, tuple(blocks)))
     if evaluation.cells:
         sections.append(Section("Every cell", (_table(cell_rows(evaluation)),)))
     versions = ", ".join(f"{name} {number}" for name, number in evaluation.versions.items())

@@ -29,7 +29,7 @@ from knockguard.store import Store, code_fingerprint
 KEPT, FAILED_LOG = "kept", "failed.log"
 _TELLS_ONLY = (
     "report", "figure1", "evaluation_page", "evaluation_plots", "evaluation_words", "evaluation_tables", "evaluation_lines",
-    "evaluation_paper", "demo", "cli", "console", "audit", "study",
+    "evaluation_paper", "evaluation_roc", "plot_frame", "page", "demo", "cli", "console", "audit", "study",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.bootstrap import accuracy_interval
 from evaluation.evaluation_results import DetectorRow, VictimRow
 from evaluation.experiment_file import Experiment, Plugin, Victim
-from evaluation.metrics import auroc, balanced_accuracy, by_class
+from evaluation.metrics import balanced_accuracy, by_class
 from evaluation.models import architecture, build, placed
 from evaluation.training import train
 from exporters.fuse import feature_graph
@@ -21,10 +21,10 @@ from exporters.torch_export import export_victim
 from guard.bundle import InputSpec
 from guard.preprocess import to_inputs
 from guard.types import Floats, Reporter
+from knockguard.baseline import Baseline, measure_baseline
 from knockguard.evaluate_images import Images
 from knockguard.experiment_victim import N_SAMPLE, spec_of, training_of
-from knockguard.protect import Material, Plan, Protected, protect
-from knockguard.protect_files import low_level_rates
+from knockguard.protect import Material, Measured, Plan, Protected, protect
 from knockguard.store import Store
 
 MODEL = "victim"
@@ -103,11 +103,8 @@ class Task:
     def row(self, test: Floats, bundles: Mapping[str, Protected]) -> VictimRow:
         """Return what the run says of the victim and of what its detectors do."""
         labels, n_classes = self.images.labels["test"], len(self.images.classes)
-        rows = []
-        for name, bundle in bundles.items():
-            first = bundle.measured[0]
-            rows.append(DetectorRow.of(name, first.tpr, first.fpr, auroc(first.in_scores, first.out_scores)))
-        baseline = low_level_rates(self.material, target_fpr=self.experiment.target_fpr) if bundles else None
+        rows = [_detector(name, bundle.measured[0]) for name, bundle in bundles.items()]
+        baseline = measure_baseline(self.material, target_fpr=self.experiment.target_fpr) if bundles else None
         return VictimRow(
             name=self.victim.name,
             set=self.victim.set,
@@ -122,11 +119,15 @@ class Task:
             n_test=len(labels),
             recalls=by_class(test, labels),
             detectors=tuple(rows),
-            baseline=None if baseline is None else DetectorRow.of("low-level statistics", *baseline),
+            baseline=None if baseline is None else _detector("low-level statistics", baseline),
             images=self.images.history,
             counts=self.images.counts(),
             classes=self.images.classes,
         )
+
+
+def _detector(name: str, found: Measured | Baseline) -> DetectorRow:
+    return DetectorRow.of(name, found.tpr, found.fpr, found.in_scores, found.out_scores)
 
 
 def victim_stage(victim: Victim, seed: int) -> str:

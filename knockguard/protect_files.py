@@ -7,19 +7,17 @@ from pathlib import Path
 from onnx import ModelProto
 from rich.table import Table
 
-from evaluation.lowlevel import fit_low_level
 from evaluation.overlap import Overlap, imagenet_classes, no_meanings, read_mapping, wordnet
 from exporters.graph import input_of, load_graph
 from exporters.parity import distance_to_passed_over
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
-from guard.calibration import calibrate
 from guard.detectors.network import OwnNetwork
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError, GraphError
 from guard.preprocess import image_size
-from guard.rate import Rate
 from guard.registry import nearest
+from knockguard.baseline import Baseline, measure_baseline
 from knockguard.console import Stages, note, out, warn
 from knockguard.enough import check_enough
 from knockguard.matching import match
@@ -105,7 +103,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     plan = _overlapping(plan, material, outside, mapping)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
-        baseline = low_level_rates(material, target_fpr=options.target_fpr)
+        baseline = measure_baseline(material, target_fpr=options.target_fpr)
         departure = distance_to_passed_over(options.model, taps, protected.model, material.shown(spec))
     protected.write(options.out, force=options.force)
 
@@ -151,18 +149,6 @@ def _out_pool(inside: Pool, options: ProtectOptions) -> Source:
     return Synthetic.of(inside, n=sum(inside.counts().values()), seed=options.seed, split=True)
 
 
-def low_level_rates(material: Material, *, target_fpr: float) -> tuple[Rate, Rate]:
-    """Return (TPR, FPR) of statistics that know nothing of content, calibrated as the detectors are.
-
-    Near the false-positive rate, what a detector reaches beyond it is content; where this is high, it is file format.
-    """
-    baseline = fit_low_level(material.in_fit, material.out_fit)
-    thresholds = [calibrate(baseline.scores(pixels), target_fpr=target_fpr) for pixels in material.calibration.values()]
-    threshold = max(thresholds, key=lambda t: t.value)
-    flags = [threshold.flags(baseline.scores(pixels)) for pixels in (material.out_test, material.in_test)]
-    return Rate.of(flags[0]), Rate.of(flags[1])
-
-
 def _input_spec(victim: ModelProto, scale: str) -> InputSpec:
     if scale not in SCALES:
         raise ConfigError(f"--scale {scale!r} is not known{nearest(scale, SCALES)}")
@@ -202,9 +188,9 @@ def _labels(path: Path | None, n_classes: int) -> list[str]:
     return labels
 
 
-def _print(protected: Protected, baseline: tuple[Rate, Rate], options: ProtectOptions, *, as_json: bool) -> None:
+def _print(protected: Protected, baseline: Baseline, options: ProtectOptions, *, as_json: bool) -> None:
     rows = [(m.name, m.tpr, m.fpr, f"{m.threshold.value:.4g}") for m in protected.measured]
-    rows.append(("low-level statistics", *baseline, "-"))
+    rows.append(("low-level statistics", baseline.tpr, baseline.fpr, "-"))
     if as_json:
         document = {
             "bundle": str(options.out),
@@ -220,7 +206,7 @@ def _print(protected: Protected, baseline: tuple[Rate, Rate], options: ProtectOp
         for name, tpr, fpr, threshold in rows:
             table.add_row(name, str(tpr), str(fpr), threshold)
         out.print(table)
-    first, low = protected.measured[0].tpr, baseline[0]
+    first, low = protected.measured[0].tpr, baseline.tpr
     if first.low <= low.high:
         warn(
             f"{protected.measured[0].name} flags hardly more than statistics that know nothing of content ({first} against "

@@ -31,12 +31,20 @@ def cell(policy: str, recovery: float, **changes: object) -> CellResult:
     return CellResult.model_validate(given | changes)
 
 
+def detector(name: str, tpr: Rate, fpr: Rate, **changes: object) -> DetectorRow:
+    given = {
+        "name": name, "tpr": tpr.value, "tpr_interval": (tpr.low, tpr.high), "n_out": tpr.n, "fpr": fpr.value,
+        "fpr_interval": (fpr.low, fpr.high), "n_in": fpr.n, "auroc": 0.9,
+    }  # fmt: skip
+    return DetectorRow.model_validate(given | changes)
+
+
 def evaluation(*cells: CellResult, **changes: object) -> Evaluation:
     rates = Rate(30, 60), Rate(3, 60)
     victim = VictimRow(
         name="V", set="cifar10", architecture="cnn-small", weights="none", size=32, seed=0, accuracy=0.8,
         accuracy_interval=(0.7, 0.9), n_classes=2, n_train=50, n_test=60, recalls=(0.9, 0.7),
-        detectors=(DetectorRow.of("energy", *rates, 0.9),), baseline=DetectorRow.of("low-level", Rate(6, 60), Rate(3, 60)),
+        detectors=(detector("energy", *rates),), baseline=detector("low-level", Rate(6, 60), Rate(3, 60)),
         images="as they come", counts={"test": 60},
     )  # fmt: skip
     given = {
@@ -104,7 +112,7 @@ def test_weak_attack_and_detection_of_file_format_are_doubted() -> None:
     assert doubts(RUN) == ""
     assert "too weak to judge a defence by" in doubts(evaluation(cell("observe", 0.4)))
     victim = RUN.victims[0]
-    format_alone = victim.model_copy(update={"baseline": DetectorRow.of("low-level statistics", Rate(29, 60), Rate(3, 60))})
+    format_alone = victim.model_copy(update={"baseline": detector("low-level statistics", Rate(29, 60), Rate(3, 60))})
     assert "may be file format" in doubts(RUN.model_copy(update={"victims": (format_alone,)}))
 
 

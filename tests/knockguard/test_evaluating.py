@@ -73,6 +73,16 @@ def test_cells_that_cannot_be_are_named_and_take_no_other_with_them(carried_out:
     assert "Traceback" in (folder / "out" / "failed.log").read_text()
 
 
+def test_detectors_have_curves_that_their_own_thresholds_lie_on(carried_out: tuple[bool, Evaluation]) -> None:
+    [victim] = carried_out[1].victims
+    assert [row.name for row in victim.measured] == ["linear-late", "low-level statistics"]
+    for row in victim.measured:
+        assert row.roc[-1] == (1.0, 1.0)
+        stricter = [tpr for fpr, tpr in row.roc if fpr < row.fpr]
+        looser = [tpr for fpr, tpr in row.roc if fpr >= row.fpr]
+        assert max(stricter, default=0.0) <= row.tpr <= min(looser)
+
+
 def test_division_is_of_the_images_that_are_used(carried_out: tuple[bool, Evaluation]) -> None:
     [victim] = carried_out[1].victims
     counts = victim.counts
@@ -108,7 +118,7 @@ def test_report_stands_beside_the_paper(carried_out: tuple[bool, Evaluation], fo
     assert "Everything is small." in text
     assert "0.03x" in text
     page = (folder / "out" / "report.html").read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "https://" not in page
 
 
