@@ -108,6 +108,18 @@ def _lite0_pretrained(n_classes: int) -> nn.Module:
     return nn.Sequential(Normalise((0.5,) * 3, (0.5,) * 3), model)  # as these weights were trained, and not ImageNet's own mean
 
 
+def lite0_features(weights: Weights, *, width: int | None = None) -> nn.Module:
+    """Return EfficientNet-Lite0 without its last layer, to (n, 1280), or with a fresh one, to (n, width).
+
+    It takes (n, 3, h, w) by ImageNet's mean and deviation, as torchvision's networks do. ConfigError as `build`.
+    """
+    model = build("efficientnet-lite0", n_classes=width or 2, seed=0, weights=weights)
+    if width is None:
+        model.set_submodule("1.classify", nn.Identity())
+    undone = Normalise([-m / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)], [1 / s for s in IMAGENET_STD])
+    return nn.Sequential(undone, model).eval()
+
+
 def _resnet(name: str) -> Architecture:
     return _torchvision(name, [f"layer{i}" for i in range(1, 5)])
 

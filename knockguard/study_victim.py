@@ -13,17 +13,14 @@ from torch import nn
 from evaluation.datasets import ImageSet
 from evaluation.experiment_file import Victim
 from evaluation.models import architecture, build, placed
-from evaluation.optimiser import Optimiser, Weights
-from evaluation.training import train
 from exporters.graph import load_graph
 from exporters.taps import Taps, find_taps
 from exporters.torch_export import export_victim
 from guard.bundle import InputSpec
-from guard.errors import ConfigError
 from guard.preprocess import to_inputs
 from guard.types import Reporter
 from guard.whole import write_whole
-from knockguard.experiment_victim import N_SAMPLE, own_images, spec_of, training_of
+from knockguard.experiment_victim import N_SAMPLE, own_images, spec_of, trained_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
 
 
 def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, progress: Reporter) -> Served:
-    """Return the victim, trained unless the folder holds it; ConfigError for a training that is not to be had here."""
+    """Return the victim, trained unless the folder holds it; ConfigError if the weights it starts from are not to be had."""
     key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name'})} {seed}".encode()).hexdigest()[:12]
     path = folder / f"{victim.name}-{key}.onnx"
     if not (path.is_file() and path.with_suffix(".pth").is_file()):
@@ -71,28 +68,13 @@ def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, prog
 
 
 def _make(victim: Victim, images: ImageSet, path: Path, *, seed: int, progress: Reporter) -> None:
-    _check_training(victim)
     if victim.balance:
         images = images.balanced(seed=seed)
-    model = build(victim.architecture, n_classes=images.n_classes, seed=seed)
     pixels = images.pixels(victim.size)
-    train(model, pixels, images.labels, training=training_of(victim.training, victim), seed=seed, progress=progress)
+    model = trained_network(victim, pixels, images.labels, n_classes=images.n_classes, seed=seed, progress=progress).to("cpu")
     sample = to_inputs(pixels[:N_SAMPLE], spec_of(victim))
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = io.BytesIO()
     torch.save(model.state_dict(), weights)
     write_whole(path.with_suffix(".pth"), weights.getvalue())
     export_victim(model, path, sample=np.ascontiguousarray(sample), stages=architecture(victim.architecture).stages)
-
-
-def _check_training(victim: Victim) -> None:
-    plan = victim.training
-    if plan.optimiser is not Optimiser.ADAMW or plan.drop_every is not None:
-        raise ConfigError(
-            f"{victim.name}: a study trains with adamw and a rate that falls to nothing, and the file asks for {plan.optimiser}"
-            f"{'' if plan.drop_every is None else ' with steps'}; train that victim elsewhere, export it, and audit its bundle"
-        )
-    if victim.weights is not Weights.NONE:
-        raise ConfigError(
-            f"{victim.name}: a study trains from scratch, and {victim.weights} weights are asked for; use weights = 'none'"
-        )

@@ -16,9 +16,9 @@ IMAGENET, NONE = "imagenet", "none"
 class Network:
     """Which network, and how it comes by its weights.
 
-    `backbone` is torchvision's name, `side` the pixels a side that it is shown. `weights` is "imagenet", "none", or a file: a
-    `.onnx` of the whole network, or a state dict of the backbone's. With `epochs` it learns to tell in from out, from `seed`,
-    and gives the log-odds of out (n, 1); without, it stays as it is and gives its features (n, d).
+    `backbone` is torchvision's name or "efficientnet-lite0", `side` the pixels a side that it is shown. `weights` is "imagenet",
+    "none", or a file: a `.onnx` of the whole network, or a state dict of torchvision's. With `epochs` it learns to tell in from
+    out, from `seed`, and gives the log-odds of out (n, 1); without, it stays as it is and gives its features (n, d).
     """
 
     backbone: str
