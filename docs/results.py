@@ -13,9 +13,9 @@ from pathlib import Path
 from kept_page import keep
 
 from evaluation.detection_words import grid
-from evaluation.evaluation_lines import UNDEFENDED, best, lines_of
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, lines_of
 from evaluation.evaluation_page import markdown
-from evaluation.evaluation_paper import LABEL_ONLY, SHUFFLE, plain_line
+from evaluation.evaluation_paper import LABEL_ONLY, SHUFFLE, plain_lines
 from evaluation.evaluation_results import Evaluation, read_evaluation
 from evaluation.evaluation_tables import share, times
 from evaluation.experiment_reading import read_experiment
@@ -106,6 +106,10 @@ DIRECTIONS = (
     ),
 )
 _A_SECOND = 1_000
+_SHARED = "a victim without the copier's pre-trained weights is copied worse"
+_TABLE_6 = {"cifar10": ("CIFAR10-RN34", "CIFAR10-9L"), "gtsrb": ("GTSRB-RN34", "GTSRB-5L")}
+_PLURALS = {"attack": "attacks", "adversary": "adversaries"}
+_HELD = {"attack": "each answer believed", "adversary": "asked by the attack that the file names"}
 _ROWS = {"cifar10": "CIFAR10-RN34", "gtsrb": "GTSRB-RN34", "caltech101": "Caltech-RN34"}
 
 
@@ -134,20 +138,22 @@ def headline(named: Mapping[str, Evaluation]) -> tuple[tuple[str, ...], list[tup
 
 
 def matrix(named: Mapping[str, Evaluation]) -> Iterator[str]:
-    """Yield a grid of policies by attacks for each run with several attacks: recovery at the largest budget."""
-    for name, evaluation in named.items():
-        attacks = list(dict.fromkeys(c.attack for c in evaluation.cells))
+    """Yield policies by attacks, and by adversaries, for each run and victim with several: recovery at the largest budget."""
+    for (name, evaluation), axis in product(named.items(), ("attack", "adversary")):
         largest = max((c.budget for c in evaluation.cells), default=0)
-        if len(attacks) < 2:
+        columns = list(dict.fromkeys(getattr(c, axis) for c in evaluation.cells))
+        if len(columns) < 2:
             continue
-        found = {(line.policy, line.first.attack): line for line in lines_of(evaluation) if line.first.budget == largest}
-        rows = []
-        for policy in dict.fromkeys(policy for policy, _ in found):
-            cells = [found.get((policy, attack)) for attack in attacks]
-            rows.append((policy, *(times(line.recovery, line.recovery_interval) if line else "-" for line in cells)))
-        yield f"## Policies by attacks: `{name}`\n"
-        yield f"Recovery with {largest:,} queries, each answer believed.\n"
-        yield from grid(("policy", *attacks), rows)
+        for victim in dict.fromkeys(c.victim for c in evaluation.cells):
+            lines = [line for line in lines_of(evaluation) if (line.first.victim, line.first.budget) == (victim, largest)]
+            found = {(line.policy, getattr(line.first, axis)): line for line in lines}
+            rows = []
+            for policy in dict.fromkeys(policy for policy, _ in found):
+                cells = [found.get((policy, column)) for column in columns]
+                rows.append((policy, *(times(line.recovery, line.recovery_interval) if line else "-" for line in cells)))
+            yield f"## Policies by {_PLURALS[axis]}: `{name}`, {victim}\n"
+            yield f"Recovery with {largest:,} queries, {_HELD[axis]}.\n"
+            yield from grid(("policy", *columns), rows)
 
 
 def directions(named: Mapping[str, Evaluation]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -156,17 +162,42 @@ def directions(named: Mapping[str, Evaluation]) -> tuple[tuple[str, ...], list[t
     for d, (name, evaluation) in product(DIRECTIONS, named.items()):
         for victim in {v.name: v for v in evaluation.victims if d.table in evaluation.figures}.values():
             theirs = TABLES[d.table].get(_ROWS.get(victim.set, ""), {})
-            lines = [plain_line(evaluation, victim.name, policy, evaluation.cells[0].surrogate) for policy in d.policies]
-            open_, other = lines
-            if not theirs or open_ is None or other is None:
+            copier = evaluation.cells[0].surrogate
+            [open_, *_], others = (plain_lines(evaluation, victim.name, policy, copier) or [None] for policy in d.policies)
+            if not theirs or open_ is None:
                 continue
-            apart = other.recovery_interval[1] < open_.recovery_interval[0]
-            there = other.recovery < d.below * open_.recovery and apart
-            ours = [times(line.recovery, line.recovery_interval) for line in (open_, other)]
             printed = " to ".join(f"{theirs[column]:.2f}x" for column in d.columns)
             where = f"{d.table.replace('table', 'table ')}, {_ROWS[victim.set]}"
-            rows.append((d.claim, where, printed, f"`{name}`", " to ".join(ours), "yes" if there else "no"))
-    return ("claim", "where", "paper", "run", "here", "reproduced"), rows
+            for other in others:
+                if other is not None:
+                    rows.append(
+                        (d.claim, where, printed, f"`{name}`, {victim.name}, {other.policy}", *_fell(open_, other, d.below))
+                    )
+    return ("claim", "where", "paper", "run", "here", "reproduced"), [*rows, *_shared_weights(named)]
+
+
+def _shared_weights(named: Mapping[str, Evaluation]) -> Iterator[tuple[str, ...]]:
+    """Yield table 6's claim for each copier and set: the victim that began with its weights beside the one that did not."""
+    for name, evaluation in named.items():
+        if "table6" not in evaluation.figures:
+            continue
+        copiers = list(dict.fromkeys(c.surrogate for c in evaluation.cells))
+        pairs = [(a, b) for a, b in product(evaluation.victims, repeat=2) if a.set == b.set and a.weights != "none" == b.weights]
+        for copier, (pretrained, plain) in product(copiers, pairs):
+            pair = [plain_lines(evaluation, victim.name, UNDEFENDED, copier) for victim in (pretrained, plain)]
+            theirs = [TABLES["table6"][row]["recovery_rn34"] for row in _TABLE_6[plain.set]]
+            if all(pair):
+                printed = " to ".join(f"{value:.2f}x" for value in theirs)
+                told = f"`{name}`, copier {copier}, {pretrained.name} to {plain.name}"
+                where = f"table 6, {' and '.join(_TABLE_6[plain.set])}"
+                yield (_SHARED, where, printed, told, *_fell(pair[0][0], pair[1][0], 1.0))
+
+
+def _fell(open_: Line, other: Line, below: float) -> tuple[str, str]:
+    """Return both recoveries, and whether less than `below` is left and the intervals do not meet."""
+    apart = other.recovery_interval[1] < open_.recovery_interval[0]
+    there = other.recovery < below * open_.recovery and apart
+    return " to ".join(times(line.recovery, line.recovery_interval) for line in (open_, other)), "yes" if there else "no"
 
 
 def on_a_gpu() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

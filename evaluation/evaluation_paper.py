@@ -66,9 +66,14 @@ def _accuracies(evaluation: Evaluation, victim: VictimRow, table: str, row: str)
     for column, quantity, policy in _RECOVERIES.get(table, ()):
         theirs = figure(table, row, column)
         copier = surrogates[int(column.endswith("vgg16")) :][:1]
-        line = plain_line(evaluation, victim.name, policy, copier[0]) if copier else None
-        if theirs is not None:
-            yield Beside(victim.name, quantity, "-" if line is None else f"{line.recovery:.2f}x", f"{theirs:.2f}x", where)
+        if theirs is None:
+            continue
+        lines = plain_lines(evaluation, victim.name, policy, copier[0]) if copier else []
+        for line in lines:
+            told = quantity if len(lines) == 1 else f"{quantity}, {line.policy}"
+            yield Beside(victim.name, told, f"{line.recovery:.2f}x", f"{theirs:.2f}x", where)
+        if not lines:
+            yield Beside(victim.name, quantity, "-", f"{theirs:.2f}x", where)
     if table.startswith("table4") and victim.detectors:
         first = victim.detectors[0]
         for name, ours_rate, theirs in (
@@ -78,15 +83,12 @@ def _accuracies(evaluation: Evaluation, victim: VictimRow, table: str, row: str)
             yield Beside(victim.name, f"{name}, {first.name}", f"{100 * ours_rate:.1f} %", f"{theirs:g} %", where)
 
 
-def plain_line(evaluation: Evaluation, victim: str, policy: str, surrogate: str) -> Line | None:
-    """Return the plain Knockoff with soft labels at the largest budget, all seeds; None if there is none."""
+def plain_lines(evaluation: Evaluation, victim: str, policy: str, surrogate: str) -> list[Line]:
+    """Return the plain Knockoff with soft labels at the largest budget, all seeds: a line a detector, in the file's order."""
     largest = max((c.budget for c in evaluation.cells), default=0)
     wanted = (victim, policy, surrogate, "knockoff", "soft", largest)
-    for line in lines_of(evaluation):
-        c = line.first
-        if (c.victim, c.policy, c.surrogate, c.attack, c.adversary, c.budget) == wanted:
-            return line
-    return None
+    firsts = ((line.first, line) for line in lines_of(evaluation))
+    return [line for c, line in firsts if (c.victim, c.policy, c.surrogate, c.attack, c.adversary, c.budget) == wanted]
 
 
 def _row(victim: VictimRow, table: str) -> str | None:
