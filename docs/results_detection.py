@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kept_page import keep
 
-from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, VictimStudy, margin, pools_of, read_study
+from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, VictimStudy, pools_of, read_study
 from evaluation.detection_words import gap_of, grid, markdown, short
 from evaluation.paper_figures import TABLES
 
@@ -90,26 +90,23 @@ def headline(studies: Sequence[Study]) -> list[str]:
     body = []
     for study, victim, pool in _pools(studies):
         strict, target = study.targets[0], study.targets[-1]
-        cells = [
-            (victim.find(world, study.default, pool, t), victim.find(world, BASELINE, pool, t))
-            for world, t in ((MATCHED, target), (MATCHED, strict), (AS_THEY_COME, target))
-        ]
-        (row, base), (hard, hard_base), (plain, plain_base) = cells
-        if row and base and hard and hard_base and plain and plain_base:
+        places = (MATCHED, target), (MATCHED, strict), (AS_THEY_COME, target)
+        row, hard, plain = (victim.find(world, study.default, pool, t) for world, t in places)
+        if row and hard and plain:
             alike = "-"
-            if row.lookalikes and base.lookalikes:
-                alike = f"{short(row.lookalikes)} ({base.lookalikes.value:.2f})"
+            if row.lookalikes and row.lookalikes_baseline:
+                alike = f"{short(row.lookalikes)} ({row.lookalikes_baseline.value:.2f})"
             body.append(
                 (
                     victim.name,
                     pool,
                     short(row.measure.tpr),
                     f"{row.measure.fpr.value:.3f}",
-                    f"{base.measure.tpr.value:.2f}",
-                    gap_of(margin(row.measure.tpr, base.measure.tpr)),
+                    f"{row.beside.baseline.value:.2f}",
+                    gap_of(row.beside.margin),
                     alike,
-                    f"{hard.measure.tpr.value:.2f} ({hard_base.measure.tpr.value:.2f})",
-                    f"{plain.measure.tpr.value:.2f} ({plain_base.measure.tpr.value:.2f})",
+                    f"{hard.measure.tpr.value:.2f} ({hard.beside.baseline.value:.2f})",
+                    f"{plain.measure.tpr.value:.2f} ({plain.beside.baseline.value:.2f})",
                 )
             )
     target = studies[0].targets[-1]
@@ -157,11 +154,8 @@ def table3(studies: Sequence[Study]) -> list[str]:
 
 
 def _mean_margin(victim: VictimStudy, name: str, target: float) -> float | None:
-    found = []
-    for pool in pools_of(victim):
-        row, base = (victim.find(MATCHED, which, pool, target) for which in (name, BASELINE))
-        if row and base:
-            found.append(margin(row.measure.tpr, base.measure.tpr).value)
+    rows = (victim.find(MATCHED, name, pool, target) for pool in pools_of(victim))
+    found = [row.beside.margin.value for row in rows if row]
     return sum(found) / len(found) if found else None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Margin, Study, VictimStudy, margin, pools_of
+from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Margin, Study, VictimStudy, pools_of
 from evaluation.paper_figures import TABLES
 from guard.rate import Rate
 
@@ -85,14 +85,13 @@ def verdict(victim: VictimStudy, study: Study) -> list[str]:
     """Return a sentence a pool: how much of what the default detector sees is content."""
     told, target = [], study.targets[-1]
     for pool in pools_of(victim):
-        row, base = victim.find(MATCHED, study.default, pool, target), victim.find(MATCHED, BASELINE, pool, target)
-        if row is None or base is None:
+        if (row := victim.find(MATCHED, study.default, pool, target)) is None:
             continue
-        gap = margin(row.measure.tpr, base.measure.tpr)
+        gap = row.beside.margin
         word = "content" if gap.low > 0.1 else "hardly more than file format" if gap.low <= 0 else "a little content"
         told.append(
             f"- {POOLS.get(pool, pool)}: `{study.default}` flags {short(row.measure.tpr)} where the baseline flags "
-            f"{short(base.measure.tpr)}: a margin of {gap_of(gap)}, {word}."
+            f"{short(row.beside.baseline)}: a margin of {gap_of(gap)}, {word}."
         )
     return told
 
@@ -101,18 +100,17 @@ def _margin_rows(victim: VictimStudy, target: float) -> Iterable[Sequence[str]]:
     names = list(dict.fromkeys(row.detector for row in victim.rows if row.world == MATCHED))
     for name in names:
         for pool in pools_of(victim):
-            row, base = victim.find(MATCHED, name, pool, target), victim.find(MATCHED, BASELINE, pool, target)
-            if row is None or base is None:
+            if (row := victim.find(MATCHED, name, pool, target)) is None:
                 continue
             yield (
                 name,
                 pool,
                 rate(row.measure.tpr),
                 f"{row.measure.fpr.value:.3f}",
-                f"{base.measure.tpr.value:.2f}",
-                "-" if name == BASELINE else gap_of(margin(row.measure.tpr, base.measure.tpr)),
+                f"{row.beside.baseline.value:.2f}",
+                "-" if name == BASELINE else gap_of(row.beside.margin),
                 rate(row.lookalikes),
-                "-" if base.lookalikes is None else f"{base.lookalikes.value:.2f}",
+                "-" if row.lookalikes_baseline is None else f"{row.lookalikes_baseline.value:.2f}",
                 f"{row.measure.auroc:.3f}",
                 f"{row.measure.fpr_at_95:.2f}",
                 _unmatched(victim, name, pool, target),
@@ -120,8 +118,8 @@ def _margin_rows(victim: VictimStudy, target: float) -> Iterable[Sequence[str]]:
 
 
 def _unmatched(victim: VictimStudy, name: str, pool: str, target: float) -> str:
-    row, base = (victim.find(AS_THEY_COME, which, pool, target) for which in (name, BASELINE))
-    return "-" if row is None or base is None else f"{row.measure.tpr.value:.2f} ({base.measure.tpr.value:.2f})"
+    row = victim.find(AS_THEY_COME, name, pool, target)
+    return "-" if row is None else f"{row.measure.tpr.value:.2f} ({row.beside.baseline.value:.2f})"
 
 
 def _stages(victim: VictimStudy) -> list[str]:

@@ -15,6 +15,7 @@ from evaluation.pools import PoolChoice
 from guard.types import ApplyTo
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*._-]*$", max_length=60)]  # it becomes a part of file names
+Kinds = Annotated[str, Field(pattern=r"^n\d{8}(-n\d{8})?$")]  # a WordNet id, or a range of them: they are numbered by topic
 Count = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -68,7 +69,9 @@ class Victim(Network):
     """`set` at `size` pixels a side. `n_train` and `n_test` bound how many images of a split are used: a stratified draw,
     made before the training split is divided. All by default.
 
-    `name` is the paper's where the paper has the cell (`CIFAR10-RN34`). `balance` repeats rare classes, augmented.
+    `name` is the paper's where the paper has the cell (`CIFAR10-RN34`). `balance` repeats rare classes, augmented. `own_kinds`
+    are classes of the out pools that the victim has too, by WordNet id: no detector learns that they are out, and no study tests
+    one on them.
     """
 
     set: Name
@@ -76,6 +79,7 @@ class Victim(Network):
     n_train: Count | None = None
     n_test: Count | None = None
     balance: bool = False
+    own_kinds: tuple[Kinds, ...] = ()
     shares: Shares = Shares()
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from evaluation.baseline import Traces
 from evaluation.lookalikes import lookalikes
 from guard.benign import benign
 from guard.images import resize
@@ -77,7 +78,8 @@ def _border(outside: Pixels, inside: Pixels, rng: np.random.Generator, *, side: 
 
 def _chosen(outside: Pixels, inside: Pixels, rng: np.random.Generator) -> Pixels:
     """Only the queries that low-level statistics cannot tell from in images: fewer than came."""
-    return outside[lookalikes(inside, outside, seed=int(rng.integers(2**31)))]
+    seed = int(rng.integers(2**31))
+    return outside[lookalikes(Traces.of(inside, outside, seed=seed), seed=seed)]
 
 
 MASQUERADES: Mapping[str, Masquerade] = {

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.baseline import Traces
 from evaluation.datasets import ImageSet
-from evaluation.detection import Measure, low_level_measure
+from evaluation.detection import Measure
 from evaluation.experiment_file import ChainPlan
 from guard.chain import MIN_SIDE, Chain
 from guard.errors import InvalidInputError
@@ -118,4 +119,5 @@ def _trial(inside: Source, outside: Source, history: History, side: int, search:
     # At the chain's own side: what the model's size adds afterwards is an enlargement, the same for both.
     chain = Chain(side, (side, side), search.qualities)
     pixels = [chain.apply(history.apply(source.images), seed=search.seed + i) for i, source in enumerate((inside, outside))]
-    return Trial(history.kernel, side, low_level_measure(*pixels, target_fpr=search.target_fpr, seed=search.seed))
+    traces = Traces.of(pixels[0], pixels[1], seed=search.seed)
+    return Trial(history.kernel, side, traces.measure(search.target_fpr, seed=search.seed))

@@ -124,6 +124,13 @@ def identity_of(name: str) -> str:
     return found.group() if found else name.casefold().replace("_", " ").strip()
 
 
+def is_among(name: str, kinds: Sequence[str]) -> bool:
+    """Say whether a class is of these kinds: WordNet ids, or ranges such as "n02085620-n02113978" (ImageNet's dogs)."""
+    identity = identity_of(name)
+    ends = (kind.partition("-") for kind in kinds)
+    return any(first <= identity <= (last or first) for first, _, last in ends)
+
+
 def kind_of(name: str) -> Kind:
     """Return what a class of ImageNet shows, told from its WordNet id; unknown for names without one."""
     identity = identity_of(name)

@@ -4,7 +4,8 @@ A detector that has seen an adversary's classes is measured on its memory. So wh
 `pools.csv` where the data folder has one, else by a seeded draw that gives each side its share of animals and of objects.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from evaluation.datasets import DATASETS, ImageSet, Split, load
-from evaluation.pool_classes import ClassSplit, Kind, Side
+from evaluation.pool_classes import ClassSplit, Kind, Side, is_among
 from guard.errors import InvalidInputError
 
 TABLE = "pools.csv"
@@ -54,6 +55,31 @@ class OutPools:
     far: ImageSet
     second: ImageSet | None
     origin: str
+
+    def without(self, kinds: Sequence[str]) -> "OutPools":
+        """Return the pools without the classes that are of these kinds, which are a victim's own and so neither in nor out.
+
+        InvalidInputError if a kind is in no pool.
+        """
+        sets = [self.detector, *([] if self.second is None else [self.second])]
+        names = {name for images in sets for name in images.classes}
+        if idle := [kind for kind in kinds if not any(is_among(name, [kind]) for name in names)]:
+            raise InvalidInputError(f"own_kinds: no class of the out pools is {idle[0]}; take it out, or look its WordNet id up")
+        return replace(
+            self,
+            detector=without(self.detector, kinds),
+            attack=without(self.attack, kinds),
+            near=without(self.near, kinds),
+            far=without(self.far, kinds),
+            second=None if self.second is None else without(self.second, kinds),
+        )
+
+
+def without(images: ImageSet, kinds: Sequence[str]) -> ImageSet:
+    """Return a set without the classes that are of these kinds."""
+    if not kinds or not images.n_classes:
+        return images
+    return images.of_classes(frozenset(label for label, name in enumerate(images.classes) if not is_among(name, kinds)))
 
 
 def load_pools(data: Path, choice: PoolChoice, *, seed: int) -> OutPools:

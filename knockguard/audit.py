@@ -11,7 +11,8 @@ from evaluation.artefacts import Example
 from evaluation.audit_page import write_page
 from evaluation.audit_results import Audit, DistanceBin, PoolAudit, Shown
 from evaluation.audit_words import markdown, table, verdict
-from evaluation.detection import Measure, low_level_measure, measure
+from evaluation.baseline import Traces
+from evaluation.detection import Measure, measure
 from evaluation.distance import by_distance, distances
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
@@ -101,7 +102,8 @@ class _Auditor:
             chain, source, {_ALL: seed + 1}, plain=(_ALL,), progress=lambda done, _: progress(n_in + done, n_in + n)
         )
         in_scored, out_scored = self._score(inside[_ALL]), self._score(outside[_ALL])
-        low = {"target_fpr": self._bundle.manifest.detectors[0].threshold.target_fpr, "seed": seed}
+        matched = self._measures(in_scored, out_scored)
+        unmatched = self._measures(self._in_plain, self._score(plain[_ALL]))
         excess = out_scored.excess[self._detector]
         self._in_matched = in_scored.excess[self._detector]
         self._outside.append(excess)
@@ -111,10 +113,10 @@ class _Auditor:
             synthetic=made,
             n=n,
             side=chain.side,
-            unmatched=self._measures(self._in_plain, self._score(plain[_ALL])),
-            matched=self._measures(in_scored, out_scored),
-            low_level_unmatched=low_level_measure(self._plain, plain[_ALL], **low),  # type: ignore[arg-type]
-            low_level=low_level_measure(inside[_ALL], outside[_ALL], **low),  # type: ignore[arg-type]
+            unmatched=unmatched,
+            matched=matched,
+            low_level_unmatched=self._beside(unmatched, self._plain, plain[_ALL]),
+            low_level=self._beside(matched, inside[_ALL], outside[_ALL]),
             worst_classes=_by_class(excess, source.labels[_ALL])[:_N_CLASSES],
             distances=_distances(in_scored, out_scored, excess),
         )
@@ -153,6 +155,11 @@ class _Auditor:
             d.name: measure(inside.excess[d.name], outside.excess[d.name], zero(d.threshold), seed=seed)
             for d in self._bundle.manifest.detectors
         }
+
+    def _beside(self, measures: dict[str, Measure], inside: Pixels, outside: Pixels) -> Measure:
+        """Return the baseline where it flags as many in images as the detector that decides."""
+        seed = self._options.seed
+        return Traces.of(inside, outside, seed=seed).measure(measures[self._detector].fpr.value, seed=seed)
 
     def _miss(self, pixels: Pixels, excess: Floats, labels: tuple[str | None, ...], pool: str) -> None:
         for i in np.argsort(excess, kind="stable")[:_N_EXAMPLES]:

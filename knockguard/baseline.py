@@ -1,9 +1,8 @@
-"""The baseline of a bundle's detectors: statistics that know nothing of content, fitted, calibrated and tested as they are."""
+"""The baseline of a bundle's detectors: what statistics that know nothing of content make of the images that test them."""
 
 from dataclasses import dataclass
 
-from evaluation.lowlevel import fit_low_level
-from guard.calibration import calibrate
+from evaluation.baseline import Traces
 from guard.rate import Rate
 from guard.types import Floats
 from knockguard.protect import Material
@@ -11,7 +10,7 @@ from knockguard.protect import Material
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What it flagged of the test images, and its scores of them.
+    """What it flagged of the test images, and the scores of its strongest reader.
 
     Near the false-positive rate, what a detector reaches beyond it is content; where `tpr` is high, it is file format.
     """
@@ -23,9 +22,7 @@ class Baseline:
 
 
 def measure_baseline(material: Material, *, target_fpr: float) -> Baseline:
-    """Fit it on the detectors' images; its threshold is the strictest of the calibration sets'."""
-    fitted = fit_low_level(material.in_fit, material.out_fit)
-    thresholds = [calibrate(fitted.scores(pixels), target_fpr=target_fpr) for pixels in material.calibration.values()]
-    threshold = max(thresholds, key=lambda t: t.value)
-    inside, outside = fitted.scores(material.in_test), fitted.scores(material.out_test)
-    return Baseline(Rate.of(threshold.flags(outside)), Rate.of(threshold.flags(inside)), inside, outside)
+    """Measure it on the test images where it flags `target_fpr` of the in ones; InvalidInputError if they are too few."""
+    traces = Traces.of(material.in_test, material.out_test, seed=0)
+    found, name = traces.measure(target_fpr, seed=0), traces.strongest()
+    return Baseline(found.tpr, found.fpr, traces.inside[name], traces.outside[name])

@@ -14,7 +14,7 @@ from evaluation.attacks.base import Attack, Pool
 from evaluation.datasets import ImageSet
 from evaluation.experiment_file import Experiment, Victim
 from evaluation.matching import Matching, match_sets
-from evaluation.pools import OutPools, load_pools
+from evaluation.pools import OutPools, load_pools, without
 from guard.errors import ConfigError
 from guard.types import Ints, Pixels, Reporter
 from knockguard.experiment_victim import own_images
@@ -58,7 +58,7 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
     pools = load_pools(data, experiment.pool, seed=seed)
     most = max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
     parts |= {
-        "out_fit": pools.detector.sample(N_FIT_MOST, seed=seed),
+        "out_fit": without(pools.detector, victim.own_kinds).sample(N_FIT_MOST, seed=seed),
         "pool": pools.attack.sample(most, seed=seed),
     }
     if victim.balance:

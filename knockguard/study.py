@@ -107,7 +107,7 @@ class _Run:
         name = f"{victim.name}, seed {seed}"
         with stages.stage(f"{name}: images and the matched chain"):
             sides = load_sides(victim, self._options.data, seed=seed)
-            pools = load_pools(self._options.data, self._experiment.pool, seed=seed)
+            pools = load_pools(self._options.data, self._experiment.pool, seed=seed).without(victim.own_kinds)
             worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, seed=seed)
         with stages.stage(f"{name}: victim") as progress:
             served = served_victim(victim, sides, self._options.out / VICTIMS, seed=seed, progress=progress)

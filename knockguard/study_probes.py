@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evaluation.baseline import FEWEST
 from evaluation.detection_study import BenignRow, MasqueradeRow, StageRow
 from evaluation.evasion import SquareSearch
 from evaluation.masquerade import MASQUERADES, masquerade
@@ -11,6 +12,7 @@ from guard.calibration import Threshold
 from guard.fitting.logistic import fit_logistic
 from guard.rate import Rate
 from guard.types import Floats, Pixels
+from knockguard.console import note
 from knockguard.study_scores import STRENGTH, Scored
 from knockguard.study_worlds import Worlds
 
@@ -68,7 +70,8 @@ def masquerade_rows(
 ) -> list[MasqueradeRow]:
     """Return what each detector still flags of queries that were dressed up, and of those searched against its score."""
     inside = worlds.adversary()
-    if inside is None:
+    if inside is None or len(inside) < FEWEST:
+        note(f"the file gives the adversary fewer than {FEWEST} in images, so no query is dressed up; raise shares.adversary")
         return []
     pools = [matched.world.out_tests[pool][: _N_DRESSED // 2] for pool in ("near", "far") if pool in matched.world.out_tests]
     queries = np.concatenate(pools)

@@ -5,8 +5,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from evaluation.detection import low_level_measures, measure_at
-from evaluation.detection_study import BASELINE, Row
+from evaluation.baseline import Traces
+from evaluation.detection import measure_at
+from evaluation.detection_study import BASELINE, Pair, Row
 from evaluation.experiment_file import Plugin
 from evaluation.lookalikes import lookalikes
 from evaluation.offline.registry import OFFLINE
@@ -18,12 +19,11 @@ from guard.detectors.base import FitData, stage_names
 from guard.detectors.linear import fit_linear
 from guard.detectors.registry import DETECTORS
 from guard.detectors.scratch import Scratch
-from guard.errors import InvalidInputError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.registry import Registry
 from guard.settings import from_options
-from guard.types import Bools, Floats, Pixels
+from guard.types import Floats, Pixels
 from knockguard.networks import Examples, overlap_rows, with_networks
 from knockguard.study_victim import Served
 from knockguard.study_worlds import World
@@ -68,7 +68,8 @@ class Scored:
 
         self.calibration, self.inside = scores(world.calibration), scores(world.in_test)
         self.outside = {pool: scores(pixels) for pool, pixels in world.out_tests.items()}
-        self.kept = {pool: _lookalikes(world.in_test, pixels) for pool, pixels in world.out_tests.items()}
+        self.traces = {pool: Traces.of(world.in_test, pixels, seed=0) for pool, pixels in world.out_tests.items()}
+        self.kept = {pool: lookalikes(traces, seed=0) for pool, traces in self.traces.items()}
 
     def scores(self, pixels: Pixels) -> dict[str, Floats]:
         """Return detector or stage -> (n,) scores, from the fused graph."""
@@ -82,21 +83,26 @@ class Scored:
         return calibrate(self.calibration[detector], target_fpr=target_fpr)
 
     def rows(self, targets: Sequence[float], *, seed: int) -> list[Row]:
-        """Return every detector and the baseline on every pool at every target."""
+        """Return every detector and the baseline on every pool at every target, each beside the baseline at its own rate."""
         rows = []
-        for pool, pixels in self.world.out_tests.items():
+        for pool, traces in self.traces.items():
             kept = self.kept[pool]
-            base = low_level_measures(self.world.in_test, pixels, targets=targets, seed=seed)
-            alike: list[Rate | None] = [None] * len(targets)
+            left = None
             if kept.sum() >= _LOOKALIKES:
-                alike = [m.tpr for m in low_level_measures(self.world.in_test, pixels[kept], targets=targets, seed=seed)]
-            rows += [Row(self.world.name, BASELINE, pool, *each) for each in zip(targets, base, alike, strict=True)]
+                left = Traces.of(self.world.in_test, self.world.out_tests[pool][kept], seed=seed)
+            for target in targets:
+                found, alike = traces.measure(target, seed=seed), None if left is None else Rate.of(left.flags(target))
+                rows.append(Row(self.world.name, BASELINE, pool, target, found, Pair.of(traces.flags(target)), alike, alike))
             for name in self.detectors:
-                thresholds = [self.threshold(name, target) for target in targets]
                 outside = self.outside[pool][name]
-                found = measure_at(self.inside[name], outside, thresholds, seed=seed)
-                alike = [Rate.of(t.flags(outside[kept])) if kept.sum() >= _LOOKALIKES else None for t in thresholds]
-                rows += [Row(self.world.name, name, pool, *each) for each in zip(targets, found, alike, strict=True)]
+                thresholds = [self.threshold(name, target) for target in targets]
+                measures = measure_at(self.inside[name], outside, thresholds, seed=seed)
+                for target, threshold, found in zip(targets, thresholds, measures, strict=True):
+                    flags, fpr = threshold.flags(outside), found.fpr.value
+                    beside = Pair.of(traces.flags(fpr), flags)
+                    alike = None if left is None else Rate.of(flags[kept])
+                    alike_base = None if left is None else Rate.of(left.flags(fpr))
+                    rows.append(Row(self.world.name, name, pool, target, found, beside, alike, alike_base))
         return rows
 
     def features(self, pixels: Pixels) -> Mapping[str, Floats]:
@@ -106,13 +112,6 @@ class Scored:
     def _fit_data(self, inside: Pixels, outside: Pixels) -> FitData:
         n_classes = self._served.taps.n_classes
         return FitData(self.features(inside), self.world.labels, n_classes, self.features(outside), self._overlap)
-
-
-def _lookalikes(inside: Pixels, outside: Pixels) -> Bools:
-    try:
-        return lookalikes(inside, outside, seed=0)
-    except InvalidInputError:  # too few to look among: nothing is said of them
-        return np.zeros(len(outside), np.bool_)
 
 
 def _from(family: Registry[T], plugin: Plugin) -> T:

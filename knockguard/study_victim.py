@@ -59,7 +59,7 @@ def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
 
 def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, progress: Reporter) -> Served:
     """Return the victim, trained unless the folder holds it; ConfigError if the weights it starts from are not to be had."""
-    key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name'})} {seed}".encode()).hexdigest()[:12]
+    key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name', 'own_kinds'})} {seed}".encode()).hexdigest()[:12]
     path = folder / f"{victim.name}-{key}.onnx"
     if not (path.is_file() and path.with_suffix(".pth").is_file()):
         _make(victim, sides.victim, path, seed=seed, progress=progress)

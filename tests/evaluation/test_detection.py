@@ -1,12 +1,10 @@
-"""Detection, measured: rates are those at the threshold, and the baseline sees sharpness but not content."""
+"""Detection, measured: rates are those at the threshold."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from evaluation.detection import low_level_measure, measure
+from evaluation.detection import measure
 from guard.calibration import Threshold
-from guard.errors import InvalidInputError
 
 RNG = np.random.default_rng(0)
 THRESHOLD = Threshold(1.0, 0.05, 0.99, 500, 0.03)
@@ -36,23 +34,3 @@ def test_scores_that_part_the_sides_need_no_false_positive_at_95() -> None:
 def test_same_seed_same_intervals() -> None:
     sides = RNG.normal(size=100).astype(np.float32), RNG.normal(size=80).astype(np.float32)
     assert measure(*sides, THRESHOLD, seed=3) == measure(*sides, THRESHOLD, seed=3)
-
-
-def noise(n: int, *, blur: bool = False) -> np.ndarray:
-    images = RNG.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8)
-    if not blur:
-        return images
-    small = [Image.fromarray(i).resize((12, 12), Image.Resampling.BILINEAR) for i in images]
-    return np.stack([np.asarray(i.resize((24, 24), Image.Resampling.BILINEAR)) for i in small])
-
-
-def test_baseline_sees_blur_and_nothing_where_there_is_no_trace() -> None:
-    traced = low_level_measure(noise(300), noise(300, blur=True), target_fpr=0.05, seed=0)
-    assert traced.tpr.value > 0.95
-    matched = low_level_measure(noise(300), noise(300), target_fpr=0.05, seed=0)
-    assert matched.tpr.low < 0.1
-
-
-def test_too_few_images_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match="too few for the low-level baseline"):
-        low_level_measure(noise(2), noise(1), target_fpr=0.05, seed=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.detection import low_level_measure
+from evaluation.baseline import Traces
 from evaluation.matching import Matching, Search, Source, match
 from guard.chain import Chain
 from guard.errors import InvalidInputError
@@ -36,8 +36,8 @@ def test_filter_and_codec_of_the_smaller_source_are_taken_over(matching: Matchin
 def test_chain_hides_from_the_baseline_what_it_saw_before(matching: Matching) -> None:
     inside, outside = History(32, Kernel.BICUBIC, 75).apply(scenes(120, seed=3)), scenes(120, seed=4)
     box = Chain(27, (32, 32))
-    traced = low_level_measure(box.apply(inside, seed=0), box.apply(outside, seed=1), target_fpr=0.05, seed=0)
-    left = low_level_measure(matching.apply(inside, seed=0), matching.apply(outside, seed=1), target_fpr=0.05, seed=0)
+    traced = Traces.of(box.apply(inside, seed=0), box.apply(outside, seed=1), seed=0)
+    left = Traces.of(matching.apply(inside, seed=0), matching.apply(outside, seed=1), seed=0)
     assert traced.auroc > 0.8
     assert left.auroc < 0.65
 

@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.datasets import DATASETS, ImageSet, Split, image_set, load
 from evaluation.datasets.cifar10 import Stack
-from evaluation.pool_classes import ClassSplit, Kind, Side, identity_of, kind_of
+from evaluation.pool_classes import ClassSplit, Kind, Side, identity_of, is_among, kind_of
 from evaluation.pools import By, PoolChoice, load_pools
 from guard.errors import InvalidInputError
 
@@ -182,3 +182,30 @@ def test_drawn_kinds_agree_with_the_table_on_every_class_of_the_pool(data_folder
     assert {i for i, name in enumerate(classes) if kind_of(name) is Kind.ANIMAL} == table.labels(
         "tiny-imagenet-200", kind=Kind.ANIMAL
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "among"),
+    [
+        ("n02085620 Chihuahua", ["n02085620"], True),
+        ("n02099712_Labrador_retriever", ["n01440764", "n02085620-n02113978"], True),
+        ("n02113978_Mexican_hairless", ["n02085620-n02113978"], True),
+        ("n02114367_timber_wolf", ["n02085620-n02113978"], False),
+        ("abacus", ["n02085620-n02113978"], False),
+    ],
+)
+def test_class_is_of_a_kind_by_its_id(name: str, kinds: list[str], among: bool) -> None:
+    assert is_among(name, kinds) is among
+
+
+def test_kinds_of_the_victims_own_are_in_no_pool(tmp_path: Path) -> None:
+    put_pools(tmp_path)
+    pools = load_pools(tmp_path, PoolChoice(), seed=3)
+    gone = sorted(identities(pools.attack))[0]
+    left = pools.without([gone])
+    assert left.second is not None
+    for images in (left.detector, left.attack, left.near, left.far, left.second):
+        assert gone not in identities(images)
+    assert identities(left.attack) == identities(pools.attack) - {gone}
+    with pytest.raises(InvalidInputError, match="own_kinds: no class of the out pools is n99999999"):
+        pools.without(["n99999999"])

@@ -1,0 +1,110 @@
+"""How much of a detection is file format: the strongest of several readers of statistics that know nothing of content.
+
+A weak baseline flatters whoever is compared with it. So there are three readers, from a plane to boosted trees; each has seen the
+very pool that it is tested on, which no detector has; and whichever does best is the one that a detector must beat.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from evaluation.detection import Measure, measure_above
+from evaluation.lowlevel import statistics
+from evaluation.metrics import auroc
+from guard.errors import InvalidInputError
+from guard.fitting.logistic import fit_logistic
+from guard.types import Bools, Floats, Pixels
+
+FEWEST = 10  # images a side: each half of them teaches once and is judged once
+_STRENGTH = 1e-3
+_FAR = 5.0  # deviations: a square of what lies beyond would drown the rest
+_TREES = {"max_iter": 100, "max_leaf_nodes": 15, "min_samples_leaf": 5, "l2_regularization": 1.0, "early_stopping": False}
+
+_Reader = Callable[[Floats, Floats, Floats], Floats]  # in and out statistics to learn from, others to judge -> log-odds of out
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What each reader makes of test images: reader -> (n,) and (m,) scores, higher = more out.
+
+    Cross-fitted: each half of the images is judged by what learned from the other half.
+    """
+
+    inside: Mapping[str, Floats]
+    outside: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, inside: Pixels, outside: Pixels, *, seed: int) -> "Traces":
+        """Read (n, h, w, 3) in and (m, h, w, 3) out images of one size; InvalidInputError with fewer than 10 of either."""
+        if min(len(inside), len(outside)) < FEWEST:
+            raise InvalidInputError(
+                f"{len(inside)} in and {len(outside)} out images are too few for the low-level baseline; give at least "
+                f"{FEWEST} of each"
+            )
+        sides = statistics(inside), statistics(outside)
+        rng = np.random.default_rng(seed)
+        halves = [rng.permutation(len(side)) % 2 for side in sides]
+        inner, outer = ({name: np.empty(len(side), np.float32) for name in READERS} for side in sides)
+        for half in (0, 1):
+            known, unknown = (side[of != half] for side, of in zip(sides, halves, strict=True))
+            for name, read in READERS.items():
+                for side, of, scores in zip(sides, halves, (inner, outer), strict=True):
+                    scores[name][of == half] = read(known, unknown, side[of == half])
+        return cls(inner, outer)
+
+    @property
+    def auroc(self) -> float:
+        """The largest of the readers'."""
+        return max(auroc(self.inside[name], self.outside[name]) for name in self.inside)
+
+    def strongest(self) -> str:
+        """Return the reader with the largest AUROC."""
+        return max(self.inside, key=lambda name: auroc(self.inside[name], self.outside[name]))
+
+    def flags(self, fpr: float) -> Bools:
+        """Return which out images (m,) the best reader flags where it flags at most a share `fpr` of these in images."""
+        flagged = (self.outside[name] > threshold for name, threshold in self._thresholds(fpr))
+        return max(flagged, key=np.count_nonzero)
+
+    def measure(self, fpr: float, *, seed: int) -> Measure:
+        """Return the figures at a threshold that flags at most a share `fpr` of these in images, each that of its best reader."""
+        found = [
+            measure_above(self.inside[name], self.outside[name], threshold, seed=seed)
+            for name, threshold in self._thresholds(fpr)
+        ]
+        rates, area = max(found, key=lambda m: m.tpr.value), max(found, key=lambda m: m.auroc)
+        at_95 = min(found, key=lambda m: m.fpr_at_95)
+        return Measure(rates.tpr, rates.fpr, area.auroc, area.auroc_interval, at_95.fpr_at_95, at_95.fpr_at_95_interval)
+
+    def _thresholds(self, fpr: float) -> Sequence[tuple[str, float]]:
+        return [(name, _threshold(scores, fpr)) for name, scores in self.inside.items()]
+
+
+def _threshold(inside: Floats, fpr: float) -> float:
+    """Return a score that at most a share `fpr` lies above."""
+    allowed = min(int(fpr * len(inside) + 1e-9), len(inside) - 1)
+    return float(np.sort(inside)[len(inside) - 1 - allowed])
+
+
+def _linear(inside: Floats, outside: Floats, asked: Floats) -> Floats:
+    weights, bias = fit_logistic(inside, outside, strength=_STRENGTH)
+    return (asked @ weights + bias).astype(np.float32)
+
+
+def _squares(inside: Floats, outside: Floats, asked: Floats) -> Floats:
+    """Squares beside the statistics: out images may lie on both sides of in images."""
+    centre, spread = inside.mean(axis=0), np.maximum(inside.std(axis=0), 1e-6)
+    z = [np.clip((side - centre) / spread, -_FAR, _FAR) for side in (inside, outside, asked)]
+    return _linear(*(np.concatenate([side, side**2], axis=1) for side in z))
+
+
+def _trees(inside: Floats, outside: Floats, asked: Floats) -> Floats:
+    sides = np.repeat([0, 1], [len(inside), len(outside)])
+    model = HistGradientBoostingClassifier(class_weight="balanced", random_state=0, **_TREES)
+    model.fit(np.concatenate([inside, outside]), sides)
+    return np.asarray(model.decision_function(asked), np.float32)
+
+
+READERS: Mapping[str, _Reader] = {"linear": _linear, "squares": _squares, "trees": _trees}
