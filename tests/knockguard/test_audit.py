@@ -63,7 +63,7 @@ def test_synthetic_pool_is_reported_beside_the_real_one(audited: dict[str, Any])
     real, made = audited["pools"]
     assert (real["synthetic"], made["synthetic"], made["name"], made["n"]) == (False, True, "synthetic", 120)
     assert {name for name, _ in made["worst_classes"]} == set(KINDS)
-    assert real["low_level"]["tpr"]["n"] + made["low_level"]["tpr"]["n"] == 2 * 60
+    assert real["low_level"]["tpr"]["n"] + made["low_level"]["tpr"]["n"] == 2 * 120
 
 
 def test_rates_are_those_of_the_guard(bundle: Path, audited: dict[str, Any], tmp_path: Path) -> None:
