@@ -13,7 +13,7 @@ from guard.fitting.logistic import fit_logistic
 from guard.rate import Rate
 from guard.types import Floats, Pixels
 from knockguard.console import note
-from knockguard.study_scores import STRENGTH, Scored
+from knockguard.study_scores import STRENGTH, Reader, Scored
 from knockguard.study_worlds import Worlds
 
 _N_BENIGN = 1_500
@@ -56,9 +56,9 @@ def _readable(a: Floats, b: Floats) -> float:
 def benign_rows(matched: Scored, worlds: Worlds, detectors: list[str], *, target_fpr: float) -> list[BenignRow]:
     """Return the false-positive rate of each detector on each re-encoding of the in images as customers send them."""
     images = worlds.in_tests()[:_N_BENIGN]
-    rows = []
+    rows, read = [], matched.reader(detectors)
     for transform in BENIGN:
-        scores = matched.scores(benign(transform, images))
+        scores = read(benign(transform, images))
         rows += [
             BenignRow(transform, name, Rate.of(matched.threshold(name, target_fpr).flags(scores[name]))) for name in detectors
         ]
@@ -77,24 +77,24 @@ def masquerade_rows(
     queries = np.concatenate(pools)
     queries = queries[np.random.default_rng(seed).permutation(len(queries))]
     thresholds = {name: matched.threshold(name, target_fpr) for name in detectors}
-    rows = []
+    rows, read = [], matched.reader(detectors)
     for name in MASQUERADES:
         dressed = masquerade(name, queries, inside, seed=seed)
         moved = _moved(queries, dressed) if len(dressed) == len(queries) else 0.0
-        scores = matched.scores(dressed)
+        scores = read(dressed)
         rows += [MasqueradeRow(name, d, Rate.of(t.flags(scores[d])), False, moved) for d, t in thresholds.items()]
     for step in (4, 8):
-        rows += _searched(matched, queries[:_N_SEARCHED], thresholds, SquareSearch(step=step), seed=seed)
+        rows += _searched(read, queries[:_N_SEARCHED], thresholds, SquareSearch(step=step), seed=seed)
     return rows
 
 
 def _searched(
-    matched: Scored, queries: Pixels, thresholds: dict[str, Threshold], search: SquareSearch, *, seed: int
+    read: Reader, queries: Pixels, thresholds: dict[str, Threshold], search: SquareSearch, *, seed: int
 ) -> list[MasqueradeRow]:
     """Search against the first detector's score; the others tell what carries over to a detector that was not searched."""
     first = next(iter(thresholds))
-    found = search.run(queries, lambda pixels: matched.scores(pixels)[first], seed=seed)
-    scores = matched.scores(found)
+    found = search.run(queries, lambda pixels: read(pixels)[first], seed=seed)
+    scores = read(found)
     what = f"search, {search.n_steps} scores of {first}, at most {search.step} grey levels"
     moved = _moved(queries, found)
     return [MasqueradeRow(what, d, Rate.of(t.flags(scores[d])), d == first, moved) for d, t in thresholds.items()]

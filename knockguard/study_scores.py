@@ -1,9 +1,10 @@
 """Fitting and scoring in one world: all detectors in one fused graph, and every number from what that graph gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
+from onnx import ModelProto
 
 from evaluation.baseline import Traces
 from evaluation.detection import measure_at
@@ -14,8 +15,10 @@ from evaluation.offline.registry import OFFLINE
 from exporters.fuse import SCORES, feature_graph, fuse
 from exporters.graph import graph_bytes
 from exporters.runtime import open_session, run
+from exporters.taps import Taps
 from guard.calibration import Threshold, calibrate
 from guard.detectors.base import FitData, stage_names
+from guard.detectors.head import Head
 from guard.detectors.linear import fit_linear
 from guard.detectors.registry import DETECTORS
 from guard.detectors.scratch import Scratch
@@ -29,6 +32,7 @@ from knockguard.study_victim import Served
 from knockguard.study_worlds import World
 
 T = TypeVar("T")
+Reader = Callable[[Pixels], dict[str, Floats]]  # (n, h, w, 3) -> detector -> (n,) scores
 VARIED = ", varied"  # after a detector's name: fitted on many histories
 _BATCH = 64
 _LOOKALIKES = 50  # fewer say nothing
@@ -45,6 +49,7 @@ class Scored:
         self._overlap = overlap_rows(chosen.values(), world.classes, None)
         examples = Examples(world.in_fit, world.out_fit, self._overlap)
         model, taps = with_networks(served.model, served.taps, chosen.values(), examples, spec=served.spec, progress=_unwatched)
+        self._model, self._taps = model, taps
         self._features = graph_bytes(feature_graph(model, taps))
         data = self._fit_data(world.in_fit, world.out_fit)
         heads = {label: detector.fit(data) for label, detector in chosen.items()}
@@ -57,9 +62,8 @@ class Scored:
         self.detectors = [*heads, *offline]
         self.widths = {name: data.features[name].shape[1] for name in stage_names(data.features)}
         heads |= {name: fit_linear(data, [name], strength=STRENGTH) for name in self.widths}
-        self._names = list(heads)
-        # One session for all: a search reads scores hundreds of times, and opening a graph costs more than running it.
-        self._session = open_session(graph_bytes(fuse(model, taps, heads)))
+        self._heads = heads
+        self._all = self._reader(model, taps, heads)
         module = served.module() if offline else None
 
         def scores(pixels: Pixels) -> dict[str, Floats]:
@@ -73,10 +77,26 @@ class Scored:
 
     def scores(self, pixels: Pixels) -> dict[str, Floats]:
         """Return detector or stage -> (n,) scores, from the fused graph."""
-        inputs, image = to_inputs(pixels, self._served.spec), self._session.get_inputs()[0].name
-        parts = [self._session.run([SCORES], {image: inputs[i : i + _BATCH]})[0] for i in range(0, len(inputs), _BATCH)]
-        found = np.concatenate(parts) if parts else np.empty((0, len(self._names)), np.float32)
-        return {name: found[:, i] for i, name in enumerate(self._names)}
+        return self._all(pixels)
+
+    def reader(self, names: Sequence[str]) -> Reader:
+        """Return what gives the scores of these alone, without the networks of others: a search reads them by the thousand."""
+        heads = {name: self._heads[name] for name in names}
+        alone = not any(tap in self._taps.networks for head in heads.values() for tap in head.taps)
+        served = self._served
+        return self._reader(served.model, served.taps, heads) if alone else self._reader(self._model, self._taps, heads)
+
+    def _reader(self, model: ModelProto, taps: Taps, heads: Mapping[str, Head]) -> Reader:
+        session, spec = open_session(graph_bytes(fuse(model, taps, heads))), self._served.spec
+        image = session.get_inputs()[0].name
+
+        def read(pixels: Pixels) -> dict[str, Floats]:
+            inputs = to_inputs(pixels, spec)
+            parts = [session.run([SCORES], {image: inputs[i : i + _BATCH]})[0] for i in range(0, len(inputs), _BATCH)]
+            found = np.concatenate(parts) if parts else np.empty((0, len(heads)), np.float32)
+            return {name: found[:, i] for i, name in enumerate(heads)}
+
+        return read
 
     def threshold(self, detector: str, target_fpr: float) -> Threshold:
         """Return a detector's threshold in this world."""
