@@ -1,5 +1,6 @@
 """Lines of an evaluation: cells that differ in their seed alone, put together, and the best of them by policy."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -70,3 +71,13 @@ def best(evaluation: Evaluation) -> list[Line]:
         if line.first.budget == largest and (place not in found or line.recovery > found[place].recovery):
             found[place] = line
     return list(found.values())
+
+
+def extremes(evaluation: Evaluation) -> Iterator[tuple[str, Line | None, Line | None]]:
+    """Yield each victim with the best adversary's line where nothing defends it, and behind the policy that holds best."""
+    by_victim: dict[str, list[Line]] = {}
+    for line in best(evaluation):
+        by_victim.setdefault(line.first.victim, []).append(line)
+    for victim, lines in by_victim.items():
+        open_ = next((line for line in lines if line.first.policy == UNDEFENDED), None)
+        yield victim, open_, min((line for line in lines if line is not open_), key=lambda line: line.recovery, default=None)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from html import escape
+from json import dumps
 from pathlib import Path
 
 from evaluation import page as parts
 from evaluation.evaluation_plots import plots
 from evaluation.evaluation_results import Evaluation
 from evaluation.evaluation_roc import rocs
-from evaluation.evaluation_words import BEST, DETECTORS, Block, Section, account, headline
+from evaluation.evaluation_words import AGAIN, BEST, CARE, DETECTORS, Block, Section, account, headline, tiles
 from guard.whole import write_whole
 
 PAGE, TEXT = "report.html", "report.md"
@@ -33,18 +34,23 @@ def page(evaluation: Evaluation) -> str:
     drawn = {BEST: plots(evaluation), DETECTORS: rocs(evaluation)}  # each below the section whose figures it shows
     sections = []
     for section in account(evaluation):
-        sections.append(_section(section))
+        sections.append(_section(section, evaluation))
         sections += [parts.section(title, parts.plot(svg)) for title, svg in drawn.get(section.title, ())]
     return parts.document(
         title=evaluation.title,
         kicker=f"knockguard evaluation · {evaluation.created[:16].replace('T', ' ')} UTC",
-        tiles=f"<p>{escape(headline(evaluation))}</p>",
+        tiles=f'<p class="lead">{escape(headline(evaluation))}</p>{parts.tile_row(tiles(evaluation))}',
         sections=sections,
     )
 
 
-def _section(section: Section) -> str:
-    return parts.section(section.title, "".join(_HTML[block.kind](block) for block in section.blocks))
+def _section(section: Section, evaluation: Evaluation) -> str:
+    if section.title == CARE:
+        return parts.caution([line for block in section.blocks for line in block.lines])
+    body = "".join(_HTML[block.kind](block) for block in section.blocks)
+    if section.title == AGAIN:
+        body += parts.fold("The experiment as it was read", f"<pre>{escape(dumps(evaluation.settings, indent=2))}</pre>")
+    return parts.section(section.title, body)
 
 
 def _table(block: Block) -> str:

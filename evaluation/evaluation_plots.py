@@ -1,14 +1,16 @@
 """An evaluation's plots, as SVG: harm against utility, recovery by budget, and figure 1's answers by class."""
 
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, product
+from statistics import fmean
 
-from evaluation.evaluation_lines import UNDEFENDED, Line, best, lines_of
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, extremes, lines_of
 from evaluation.evaluation_results import Evaluation
 from evaluation.figure1 import figure1
-from evaluation.plot_frame import GRID, HARM, INK, SAFE, canvas, svg
+from evaluation.plot_frame import GRID, HARM, SAFE, canvas, svg
 
 _COLOURS = (SAFE, "#7c5cbf", "#b7791f", "#3b6fb6", "#64748b", "#0891b2")
+_MARKERS = "os^D"  # once the colours are used up
 
 
 def plots(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -22,20 +24,20 @@ def _frontier(evaluation: Evaluation) -> str | None:
     strongest = best(evaluation)
     if len(strongest) < 2:
         return None
-    with canvas(7.2, 3.6) as (figure, axes):
-        for line, colour in zip(strongest, cycle(_COLOURS), strict=False):
+    one = len({line.first.victim for line in strongest}) == 1
+    with canvas(7.2, 3.8) as (figure, axes):
+        for line, (marker, colour) in zip(strongest, cycle(product(_MARKERS, _COLOURS)), strict=False):
             marked = HARM if line.first.policy == UNDEFENDED else colour
-            axes.scatter(line.first.benign_accuracy, line.recovery, s=60, color=marked)
-            axes.annotate(
-                f"{line.first.victim}: {line.policy}", (line.first.benign_accuracy, line.recovery), (7, 4),
-                textcoords="offset points", fontsize=8, color=INK,
-            )  # fmt: skip
+            utility = fmean(c.benign_accuracy for c in line.cells)
+            name = line.policy if one else f"{line.first.victim}: {line.policy}"
+            axes.plot(utility, line.recovery, marker, color=marked, markersize=8, alpha=0.8, clip_on=False, label=name)
         axes.set_xlabel("a customer's accuracy through the guard")
         axes.set_ylabel("recovery of the best adversary")
-        axes.set_ylim(bottom=0)
-        axes.margins(x=0.25)
+        axes.margins(x=0.1)
+        axes.set_ylim(0, 1.1 * max(line.recovery for line in strongest) or 1)
         axes.grid(color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         return svg(figure, "Recovery of the best adversary against a customer's accuracy, by policy")
 
 
@@ -47,12 +49,20 @@ def _budgets(evaluation: Evaluation) -> str | None:
         if _thief(line) in shown:
             curves.setdefault(f"{line.first.victim}: {line.policy}", []).append(line)
     curves = {name: lines for name, lines in curves.items() if len(lines) > 1}
+    one = len({lines[0].first.victim for lines in curves.values()}) == 1
     if not curves:
         return None
     with canvas(7.2, 3.4) as (figure, axes):
-        for (name, lines), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
+        for (name, lines), (marker, colour) in zip(curves.items(), cycle(product(_MARKERS, _COLOURS)), strict=False):
             marked = HARM if lines[0].first.policy == UNDEFENDED else colour
-            axes.plot([x.first.n_asked for x in lines], [x.recovery for x in lines], marker="o", color=marked, label=name)
+            axes.plot(
+                [x.first.n_asked for x in lines],
+                [x.recovery for x in lines],
+                marker=marker,
+                color=marked,
+                label=lines[0].policy if one else name,
+            )
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("queries")
         axes.set_ylabel("recovery")
         axes.set_ylim(bottom=0)
@@ -69,14 +79,11 @@ def _thief(line: Line) -> tuple[str, ...]:
 
 def _figure1(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     """Yield for each victim (heading, svg) of the undefended run: its copy, and the copy behind what holds best."""
-    strongest = best(evaluation)
-    for name in dict.fromkeys(line.first.victim for line in strongest):
-        of_it = [line for line in strongest if line.first.victim == name]
-        open_ = next((line for line in of_it if line.first.policy == UNDEFENDED and line.first.n_answered), None)
-        if open_ is None:
+    for name, open_, defended in extremes(evaluation):
+        if open_ is None or not open_.first.n_answered:
             continue
         copies = {"copy, undefended": open_.first.recalls}
-        if defended := min((line for line in of_it if line is not open_), key=lambda line: line.recovery, default=None):
+        if defended is not None:
             copies[f"copy behind {defended.policy}"] = defended.first.recalls
         victim = evaluation.victim_of(open_.first)
         drawn = figure1(open_.first.answers, victim.recalls, copies, victim.classes)

@@ -66,4 +66,4 @@ def _line(axes: Axes, label: str, rows: Sequence[DetectorRow], style: tuple[str,
 def _chance(axes: Axes, left: float) -> None:
     """Draw what drawing lots would reach, TPR = FPR, which a logarithmic axis bends."""
     lots = [100 * left ** (1 - step / 60) for step in range(61)]
-    axes.plot(lots, lots, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, label="drawing lots")
+    axes.plot(lots, lots, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, label="chance")

@@ -1,6 +1,6 @@
 """The tables of an evaluation, as rows of text whose first is the head, and the one that the terminal shows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -43,14 +43,19 @@ def best_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
 
 
 def victim_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
-    """Yield each victim with each of its detectors, and the baseline below them."""
-    yield ("victim", "accuracy", "trained on", "detector", "out flagged (TPR)", "in flagged (FPR)", "AUROC", "images")
+    """Yield each victim of each seed, unguarded, and what was done to its images."""
+    yield ("victim", "accuracy", "trained on", "images")
     for v in evaluation.victims:
         own = f"{v.accuracy:.3f} ({v.accuracy_interval[0]:.3f} to {v.accuracy_interval[1]:.3f}; n = {v.n_test:,})"
-        rows: Sequence[DetectorRow | None] = v.measured or [None]
-        for d in rows:
-            told = ("-", "-", "-", "-") if d is None else (d.name, *_rates(d))
-            yield (f"{v.name}, seed {v.seed}", own, f"{v.n_train:,}", *told, v.images)
+        yield (f"{v.name}, seed {v.seed}", own, f"{v.n_train:,}", v.images)
+
+
+def detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+    """Yield each victim's detectors, and the baseline below them."""
+    yield ("victim", "detector", "out flagged (TPR)", "in flagged (FPR)", "AUROC")
+    for v in evaluation.victims:
+        for d in v.measured:
+            yield (f"{v.name}, seed {v.seed}", d.name, *_rates(d))
 
 
 def _rates(d: DetectorRow) -> tuple[str, str, str]:
@@ -110,7 +115,7 @@ def table(evaluation: Evaluation) -> "Table":
     from rich.text import Text
 
     shown = Table(title=evaluation.title, box=SIMPLE_HEAD, pad_edge=False)
-    head, *rows = list(_short_rows(evaluation) if evaluation.cells else _detector_rows(evaluation))
+    head, *rows = list(_short_rows(evaluation) if evaluation.cells else _short_detector_rows(evaluation))
     for column in head:
         words = column in {"victim", "policy", "best thief", "detector"}
         shown.add_column(column, justify="left" if words else "right", overflow="fold")
@@ -140,7 +145,7 @@ def _narrow(value: float | None, interval: Interval | None) -> str:
     return times(value) if interval is None else f"{times(value)}\n{interval[0]:.2f}-{interval[1]:.2f}"
 
 
-def _detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
+def _short_detector_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
     yield ("victim", "detector", "TPR", "FPR", "AUROC")
     for v in evaluation.victims:
         for d in v.measured:

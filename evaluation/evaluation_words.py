@@ -2,19 +2,27 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
-from evaluation.evaluation_lines import UNDEFENDED, best
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, extremes
 from evaluation.evaluation_paper import beside
 from evaluation.evaluation_results import Evaluation, VictimRow
-from evaluation.evaluation_tables import best_rows, cell_rows, threshold_rows, times, victim_rows
+from evaluation.evaluation_tables import best_rows, cell_rows, detector_rows, share, threshold_rows, times, victim_rows
 
+FAILED, CARE, AGAIN = "No result", "Take care", "Make it again"
 BEST, DETECTORS = "Best adversary by policy", "Victims and their detectors"
 _MARGIN = 0.1  # of TPR over the baseline's; below it a detector may read file format alone
 _NOTE = (
-    "Every accuracy is balanced over classes. Recovery is the copy's over the unguarded victim's accuracy, net recovery takes "
-    "chance from both. Intervals are 95 %, the bootstrap's over test images: another training may differ by more. A copy is "
-    "taken as it is after its last epoch."
+    "A copier asks the served victim and trains a network of his own on its answers; each row is the attack and the adversary "
+    "that recovered most. Every accuracy is balanced over classes. Recovery is the copy's over the unguarded victim's accuracy, "
+    "net recovery takes chance from both. Intervals are 95 %, the bootstrap's over test images: another training may differ by "
+    "more. A copy is taken as it is after its last epoch."
+)
+_PAPER = "The paper: Atli et al., Extraction of Complex DNN Models: Real Threat or Boogeyman? What differs:"
+_SIDES = (
+    "In images are of the victim's own kind, as customers send them; out images are what the attacks ask with. A detector is "
+    "worth its margin over low-level statistics, which know sharpness and compression and nothing of content."
 )
 _OTHER_THRESHOLDS = (
     "What other thresholds would flag of the out images, by the share of in images that they flag. They are read off the test "
@@ -42,35 +50,47 @@ class Section:
 def headline(evaluation: Evaluation) -> str:
     """Return the run in a sentence for each victim: what is recovered undefended, and behind what holds best."""
     told = []
-    strongest = best(evaluation)
-    for victim in dict.fromkeys(line.first.victim for line in strongest):
-        of_it = [line for line in strongest if line.first.victim == victim]
-        open_ = next((line for line in of_it if line.first.policy == UNDEFENDED), None)
-        defended = min((line for line in of_it if line is not open_), key=lambda line: line.recovery, default=None)
-        parts = [] if open_ is None else [f"undefended the best copier of {victim} recovers {open_.recovery:.2f}x"]
+    for victim, open_, defended in extremes(evaluation):
+        parts = [] if open_ is None else [f"{open_.recovery:.2f}x of its accuracy undefended"]
         if defended is not None:
-            parts.append(f"{'' if parts else f'of {victim} '}behind {defended.policy} {defended.recovery:.2f}x")
-        told.append(f"With {of_it[0].first.budget:,} queries {', '.join(parts)}.")
+            parts.append(f"{defended.recovery:.2f}x {'' if parts else 'of its accuracy '}behind {defended.policy}")
+        budget = max(line.first.budget for line in (open_, defended) if line is not None)
+        told.append(f"With {budget:,} queries the best copier of {victim} recovers {', and '.join(parts)}.")
     if not told:
         told = [_detection(v) for v in evaluation.victims if v.detectors]
     return " ".join(told) or "Nothing was measured."
+
+
+def tiles(evaluation: Evaluation) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each victim's figures for somebody in a hurry, as `page.tile_row` takes them: what is stolen, what customers bear."""
+    for victim, open_, defended in extremes(evaluation):
+        if open_ is not None:
+            yield "harm", times(open_.recovery), f"of {victim}'s accuracy recovered undefended", _thief(open_)
+        if defended is not None:
+            c, unguarded = defended.first, fmean(evaluation.victim_of(x).accuracy for x in defended.cells)
+            yield "safe", times(defended.recovery), f"recovered behind {defended.policy}", _thief(defended)
+            served = fmean(x.benign_accuracy for x in defended.cells)
+            yield "", f"{served:.3f}", "a customer's accuracy behind it", f"{unguarded:.3f} without a guard"
+            yield "", share(c.benign_flagged, c.benign_n), f"of {c.benign_n:,} customers' images flagged", ""
 
 
 def account(evaluation: Evaluation) -> list[Section]:
     """Return everything that a report says, in order."""
     sections = []
     if evaluation.failures:
-        sections.append(Section("No result", (_list(f"{f.id}: {f.error}" for f in evaluation.failures),)))
+        sections.append(Section(FAILED, (_list(_failed(evaluation)),)))
     if doubts := list(_cautions(evaluation)):
-        sections.append(Section("Take care", (_list(doubts),)))
+        sections.append(Section(CARE, (_list(doubts),)))
     if evaluation.cells:
         sections.append(Section(BEST, (_table(best_rows(evaluation)), Block("text", (_NOTE,)))))
     if rows := beside(evaluation):
         head = ("victim", "quantity", "this run", "paper", "where")
         body = _table([head, *((r.victim, r.quantity, r.ours, r.theirs, r.where) for r in rows)])
-        sections.append(Section("Beside the paper", (body, _list(evaluation.differs))))
+        sections.append(Section("Beside the paper", (body, Block("text", (_PAPER,)), _list(evaluation.differs))))
     if evaluation.victims:
         blocks = [_table(victim_rows(evaluation))]
+        if any(v.detectors for v in evaluation.victims):
+            blocks += [_table(detector_rows(evaluation)), Block("text", (_SIDES,))]
         if any(d.roc for v in evaluation.victims for d in v.measured):
             blocks += [Block("text", (_OTHER_THRESHOLDS,)), _table(threshold_rows(evaluation))]
         sections.append(Section(DETECTORS, tuple(blocks)))
@@ -80,7 +100,7 @@ def account(evaluation: Evaluation) -> list[Section]:
     told = f"Versions: {versions}. Seeds: {', '.join(str(s) for s in sorted({v.seed for v in evaluation.victims}))}."
     minutes = sum(evaluation.seconds.values()) / 60
     spent = f"The stages of the run that wrote this took {minutes:.1f} minutes; what was finished before is not counted."
-    sections.append(Section("Make it again", (Block("command", (evaluation.command,)), Block("text", (told, spent)))))
+    sections.append(Section(AGAIN, (Block("command", (evaluation.command,)), Block("text", (told, spent)))))
     return sections
 
 
@@ -90,6 +110,15 @@ def _list(lines: Iterable[str]) -> Block:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> Block:
     return Block("table", rows=tuple(rows))
+
+
+def _failed(evaluation: Evaluation) -> Iterator[str]:
+    """Yield each error once, after the cells that it took."""
+    ids: dict[str, list[str]] = {}
+    for failure in evaluation.failures:
+        ids.setdefault(failure.error, []).append(failure.id)
+    for error, of_it in ids.items():
+        yield f"{', '.join(of_it)}: {error}"
 
 
 def _cautions(evaluation: Evaluation) -> Iterator[str]:
@@ -107,6 +136,10 @@ def _cautions(evaluation: Evaluation) -> Iterator[str]:
                 f"{c.victim}: undefended, the best attack has a net recovery of {times(line.net)} only, too weak to judge a "
                 "defence by."
             )
+
+
+def _thief(line: Line) -> str:
+    return f"by {line.first.attack}, {line.first.adversary}; {line.first.n_asked:,} queries"
 
 
 def _detection(v: VictimRow) -> str:

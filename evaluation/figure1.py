@@ -23,7 +23,7 @@ def figure1(answers: Sequence[int], victim: Recalls, copies: Mapping[str, Recall
     """
     shares = np.asarray(answers, np.float64) / max(1, sum(answers))
     order = np.argsort(-shares, kind="stable")
-    places = np.arange(len(order))
+    places = np.arange(len(order), dtype=np.float64)
     with panels(7.2, 4.0, n=2) as (figure, (above, below)):
         above.bar(places, shares[order], color=CUSTOMER, width=0.8)
         above.axhline(1 / len(order), color=INK, linestyle=(0, (4, 3)), linewidth=1.0)
@@ -32,9 +32,10 @@ def figure1(answers: Sequence[int], victim: Recalls, copies: Mapping[str, Recall
             va="center", color=INK, fontsize=8, annotation_clip=False,
         )  # fmt: skip
         above.set_ylabel("share of answers")
-        _dots(below, places, [victim[i] for i in order], colour=INK, name="victim")
-        for (name, recalls), colour in zip(copies.items(), cycle(_COLOURS), strict=False):
-            _dots(below, places, [recalls[i] for i in order], colour=colour, name=name)
+        beside = 0.3 / (1 + len(copies))  # equal accuracies must not hide one another
+        _dots(below, places - len(copies) * beside / 2, [victim[i] for i in order], colour=INK, name="victim")
+        for n, ((name, recalls), colour) in enumerate(zip(copies.items(), cycle(_COLOURS), strict=False), start=1):
+            _dots(below, places + (n - len(copies) / 2) * beside, [recalls[i] for i in order], colour=colour, name=name)
         below.set_ylabel("accuracy")
         below.set_ylim(-0.03, 1.03)
         below.set_xlabel("class, by its share of the answers")
@@ -48,6 +49,6 @@ def figure1(answers: Sequence[int], victim: Recalls, copies: Mapping[str, Recall
         return svg(figure, "Share of the answers by class, and below it the accuracies of victim and copies")
 
 
-def _dots(axes: Axes, places: NDArray[np.intp], recalls: Recalls, *, colour: str, name: str) -> None:
+def _dots(axes: Axes, places: NDArray[np.float64], recalls: Recalls, *, colour: str, name: str) -> None:
     heights = np.array([np.nan if recall is None else recall for recall in recalls])  # matplotlib leaves nan out
     axes.plot(places, heights, "o", color=colour, markersize=4, label=name)

@@ -13,6 +13,8 @@ from evaluation.artefacts import Example
 
 _EXAMPLE_PX = 96
 _TIGHT = 7  # columns
+_FIGURE = re.compile(r"-?[\d.]")
+_BRACKETS = re.compile(r"([\d.,]+(?:x| %)?) \(([^()]*)\)(.*)")
 
 
 def document(*, title: str, kicker: str, tiles: str, sections: Iterable[str]) -> str:
@@ -69,16 +71,31 @@ def fold(title: str, body: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, harm: Sequence[bool] = (), strong: Sequence[bool] = ()) -> str:
-    """Return a table; rows marked `harm` or `strong` stand out. One of seven columns or more is set tight."""
+    """Return a table; rows marked `harm` or `strong` stand out. One of seven columns or more is set tight.
+
+    Columns of words stand to the left, of figures to the right; what follows a figure in brackets stands below it, small.
+    """
     none = [False] * len(rows)
     kinds = zip(harm or none, strong or none, strict=True)
     marks = (" class=harm" if bad else " class=strong" if bold else "" for bad, bold in kinds)
+    tight = len(head) >= _TIGHT
+    sides = ["" if any(_FIGURE.match(cell) for cell in column) else " class=words" for column in zip(*rows, strict=True)]
+    sides = sides or [""] * len(head)
     body = "".join(
-        f"<tr{mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row, mark in zip(rows, marks, strict=True)
+        f"<tr{mark}>{''.join(f'<td{side}>{_cell(cell, tight=tight)}</td>' for cell, side in zip(row, sides, strict=True))}</tr>"
+        for row, mark in zip(rows, marks, strict=True)
     )
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    tight = " class=tight" if len(head) >= _TIGHT else ""
-    return f'<div class="wide"><table{tight}><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+    header = "".join(f"<th{side}>{escape(cell)}</th>" for cell, side in zip(head, sides, strict=True))
+    opening = "<table class=tight>" if tight else "<table>"
+    return f'<div class="wide">{opening}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str, *, tight: bool) -> str:
+    found = _BRACKETS.match(text)
+    if found is None:
+        return escape(text)
+    below = escape(found[2] + found[3])
+    return f"{escape(found[1])}<small>{below.replace('; ', ';<br>') if tight else below}</small>"
 
 
 def strip(title: str, examples: Sequence[Example], *, good: bool) -> str:

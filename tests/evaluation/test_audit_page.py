@@ -95,9 +95,9 @@ def test_page_shows_everything_in_one_file_and_escapes_what_comes_from_outside()
     assert "<b>lynx" not in text
     assert "birds &amp; bees" in text
     assert all(name.replace(" %", "\N{NO-BREAK SPACE}%") in text for name in BENIGN)
-    assert "75.0\N{NO-BREAK SPACE}% (70.5 to 79.0)" in text
+    assert "75.0\N{NO-BREAK SPACE}%<small>70.5 to 79.0</small>" in text
     assert "400 / 400" in text
-    assert "33.3\N{NO-BREAK SPACE}% (24.5 to 43.6; n = 90)" in text
+    assert "33.3\N{NO-BREAK SPACE}%<small>24.5 to 43.6; n = 90</small>" in text
     assert text.count('src="data:image/png;base64,') == 2
 
 

@@ -1,5 +1,6 @@
 """What is told of an evaluation: the best adversary by policy, the paper's cells, doubts, in Markdown and on a page."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -16,7 +17,7 @@ from evaluation.evaluation_results import (
     read_evaluation,
     write_evaluation,
 )
-from evaluation.evaluation_words import account, headline
+from evaluation.evaluation_words import account, headline, tiles
 from guard.rate import Rate
 
 
@@ -71,7 +72,9 @@ def test_best_adversary_counts_by_policy_at_the_largest_budget() -> None:
         ("label-only, to all", 0.6, "soft"),
         ("shuffle (energy)", 0.5, "noise-corrected"),
     ]
-    assert headline(RUN) == "With 100 queries undefended the best copier of V recovers 0.90x, behind shuffle (energy) 0.50x."
+    assert headline(RUN) == (
+        "With 100 queries the best copier of V recovers 0.90x of its accuracy undefended, and 0.50x behind shuffle (energy)."
+    )
 
 
 def test_seeds_are_averaged_and_each_is_told() -> None:
@@ -116,6 +119,35 @@ def test_weak_attack_and_detection_of_file_format_are_doubted() -> None:
     assert "may be file format" in doubts(RUN.model_copy(update={"victims": (format_alone,)}))
 
 
+def test_cells_that_failed_alike_share_a_line() -> None:
+    failures = tuple(Failure(id=f"V/{n}", error=error) for n, error in enumerate(("no images", "no room", "no images")))
+    text = markdown(evaluation(cell("observe", 0.9), failures=failures))
+    assert "- V/0, V/2: no images\n- V/1: no room\n" in text
+
+
+def test_page_opens_with_what_is_stolen_and_what_customers_bear() -> None:
+    assert [tile[:3] for tile in tiles(RUN)] == [
+        ("harm", "0.90x", "of V's accuracy recovered undefended"),
+        ("safe", "0.50x", "recovered behind shuffle (energy)"),
+        ("", "0.700", "a customer's accuracy behind it"),
+        ("", "5.0 %", "of 60 customers' images flagged"),
+    ]
+    html = page(RUN)
+    assert html.index("0.90x of its accuracy undefended") < html.index("recovered behind shuffle") < html.index("<section")
+
+
+def test_policies_of_a_frontier_are_named_once_each_beside_their_points() -> None:
+    svg = page(RUN).partition("Harm against utility")[2].partition("</svg>")[0]
+    named = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert [n for n in named if n in {"observe", "label-only, to all", "shuffle (energy)"}] == [
+        "observe", "label-only, to all", "shuffle (energy)",
+    ]  # fmt: skip
+
+
+def test_experiment_stands_on_the_page_as_it_was_read() -> None:
+    assert "&quot;n_train&quot;: 50" in page(RUN.model_copy(update={"settings": {"n_train": 50}}))
+
+
 def test_failures_are_told_first_and_nothing_breaks_the_page() -> None:
     evil = "<script>|*x*\nsecond"
     run = evaluation(cell("observe", 0.9), failures=(Failure(id="V/shuffle", error=evil),), title=evil)
@@ -127,7 +159,7 @@ def test_failures_are_told_first_and_nothing_breaks_the_page() -> None:
     reader.handle_starttag = lambda tag, _attrs: tags.append(tag)  # type: ignore[method-assign]
     reader.feed(page(run))
     assert "script" not in tags
-    assert tags.count("table") == 4
+    assert tags.count("table") == 5
 
 
 def test_run_without_theft_tells_what_detectors_do() -> None:
