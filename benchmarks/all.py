@@ -27,6 +27,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "batching": WORDS,
     "payloads": WORDS,
     "fused": ("--repetitions", "5", "--seconds", "0.3"),
+    "replay": ("--repetitions", "5"),
 }
 
 
