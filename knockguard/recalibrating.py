@@ -13,8 +13,9 @@ from guard.bundle import MANIFEST, QUANTILES, DetectorSpec, Manifest, Version, c
 from guard.calibration import calibrate, calibrate_per_class
 from guard.drift import Drift, count, drift
 from guard.errors import CalibrationError, ConfigError, InvalidInputError
+from guard.types import Floats
 from knockguard.console import note, out, warn
-from knockguard.score_files import Logged, Wanted, read_scores
+from knockguard.score_files import MOST, Logged, Wanted, read_scores
 
 _REPEATED = 0.9  # below this share of different scores, the log holds the same images again and again
 
@@ -76,7 +77,8 @@ def _recalibrated(before: Manifest, logged: Logged, options: RecalibrateOptions,
 
 def _detector(old: DetectorSpec, logged: Logged, options: RecalibrateOptions, n_classes: int) -> DetectorSpec:
     scores, top = logged.scores[old.name], logged.top[old.name]
-    target, confidence = options.target_fpr or old.threshold.target_fpr, old.threshold.confidence
+    target = old.threshold.target_fpr if options.target_fpr is None else options.target_fpr
+    confidence = old.threshold.confidence
     if old.threshold.per_class is None:
         threshold = calibrate(scores, target_fpr=target, confidence=confidence)
     elif top is None:
@@ -86,7 +88,18 @@ def _detector(old: DetectorSpec, logged: Logged, options: RecalibrateOptions, n_
         )
     else:
         threshold = calibrate_per_class(scores, top, n_classes=n_classes, target_fpr=target, confidence=confidence)
-    return DetectorSpec(name=old.name, threshold=threshold, quantiles=tuple(np.quantile(scores, QUANTILES).tolist()))
+    if max((threshold.value, *(threshold.per_class or ()))) >= MOST:
+        raise CalibrationError(
+            f"{_not_finite(scores)} of {len(scores)} logged scores of {old.name} are not finite, and each such row is flagged "
+            f"whatever the threshold: that alone exceeds a false-positive rate of {target:g}; look for an overflowing graph or "
+            "broken images in the log"
+        )
+    quantiles = np.quantile(scores.astype(np.float64), QUANTILES)  # in float32 the way from -MOST to MOST overflows
+    return DetectorSpec(name=old.name, threshold=threshold, quantiles=tuple(quantiles.tolist()))
+
+
+def _not_finite(scores: Floats) -> int:
+    return int((scores >= MOST).sum())
 
 
 def _drift(before: Manifest, name: str, logged: Logged) -> Drift:
@@ -110,6 +123,11 @@ def _row(old: DetectorSpec, new: DetectorSpec, moved: Drift) -> dict[str, str | 
 def _tell(before: Manifest, after: Manifest, moved: dict[str, Drift], logged: Logged) -> None:
     for why, n in logged.passed_over.items():
         note(f"{n} rows {why} were passed over")
+    for name, scores in logged.scores.items():
+        if n := _not_finite(scores):
+            warn(
+                f"{n} of {len(scores)} scores of {name} are not finite: such rows are flagged, so they count above any threshold"
+            )
     if (share := len(np.unique(logged.scores[before.detector])) / len(logged.scores[before.detector])) < _REPEATED:
         warn(
             f"only {share:.0%} of the scores are different: images that are sent again and again are no independent draws, and "

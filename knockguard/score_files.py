@@ -1,11 +1,13 @@
 """Scores that somebody logged: JSON Lines (the gateway's audit log), CSV or Parquet, a row a query.
 
 Read as rows of names and values: `score` must be there; what else a row says (`detector`, `tenant`, `model`, `version`, `bundle`)
-decides whether it counts. Lines are bounded, and a row that cannot be read is named by file and line.
+decides whether it counts. A score that is not finite counts as the highest there is, since serving flags it. Lines are bounded,
+and a row that cannot be read is named by file and line.
 """
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from guard.tables import read_records
 from guard.types import Floats, Ints
 
 _MAX_LINE = 1 << 16
-_MOST = float(np.finfo(np.float32).max)
+MOST = float(np.finfo(np.float32).max)  # stands for a score above every threshold: not a number, infinite, beyond float32
 Row = Mapping[str, Any]
 
 
@@ -43,7 +45,10 @@ class Wanted:
 
 @dataclass(slots=True)
 class Logged:
-    """Scores (n,) float32 by detector, and the classes ranked first (n,) where every row says; what was passed over, and why."""
+    """Scores (n,) float32 by detector, and the classes ranked first (n,) where every row says; what was passed over, and why.
+
+    All scores are finite; `MOST` stands for one that is not and that serving flags. Thresholds hang on the scores' order alone.
+    """
 
     scores: dict[str, Floats] = field(default_factory=dict)
     top: dict[str, Ints | None] = field(default_factory=dict)
@@ -64,7 +69,7 @@ def read_scores(source: Path, wanted: Wanted) -> Logged:
             continue
         score = _number(row, where)
         if score is None:
-            logged.passed_over["without a finite score"] += 1
+            logged.passed_over["answered unguarded"] += 1
             continue
         detector = str(row.get("detector") or wanted.manifest.detector)
         scores.setdefault(detector, []).append(score)
@@ -113,13 +118,16 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _number(row: Row, where: str) -> float | None:
+    """Return the score, `MOST` if serving flags it whatever the threshold, or None if the row was answered without one."""
     if "score" not in row:
         raise InvalidInputError(f"{where} has no 'score' but {', '.join(map(str, row)) or 'nothing'}")
     try:
         score = float(row["score"]) if row["score"] is not None else float("nan")
     except (TypeError, ValueError, OverflowError):
         raise InvalidInputError(f"{where}: the score is {str(row['score'])[:40]!r}, no number") from None
-    return score if abs(score) <= _MOST else None  # not a number is not
+    if row["score"] is None and str(row.get("flagged")).lower() == "false":
+        return None  # its detector had failed: there is no score of it, high or low
+    return MOST if math.isnan(score) else min(max(score, -MOST), MOST)
 
 
 def _class(row: Row, where: str, n_classes: int) -> int | None:

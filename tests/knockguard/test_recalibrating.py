@@ -73,15 +73,44 @@ def test_rows_of_others_do_not_count(tiny: Path, tmp_path: Path, knockguard: InP
         *rows_of(high, tenant="shop", bundle="0" * 12),
         *rows_of(high, tenant="shop", model="other"),
         *rows_of(high, tenant="shop", version="9"),
-        {"score": None, "tenant": "shop"},
-        {"score": 1e300, "tenant": "shop"},
+        {"score": None, "flagged": False, "tenant": "shop"},
     ]
     write_log(folder / "b.jsonl", rows)
     done = knockguard("recalibrate", tiny, "--scores", folder, "-o", tmp_path / "new", "--tenant", "shop", "--json")
     assert done.code == 0, done.err
     assert load_bundle(tmp_path / "new").manifest.detectors[0].threshold == calibrate(SCORES, target_fpr=0.05)
     passed = {f"of another {what}": 50 for what in ("tenant", "bundle", "model", "version")}
-    assert json.loads(done.out)["passed_over"] == {**passed, "without a finite score": 2}
+    assert json.loads(done.out)["passed_over"] == {**passed, "answered unguarded": 1}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_scores_that_are_not_finite_count_as_flagged(suffix: str, tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    """A row without a number is flagged whatever the threshold, so of what is tolerated it takes its share."""
+    unknown = [float("nan"), float("inf"), 1e300, *[float("nan")] * 5]
+    log = write_log(tmp_path / f"log.{suffix}", rows_of(np.concatenate([SCORES[:592], unknown]), tenant="shop"))
+    done = knockguard("recalibrate", tiny, "--scores", log, "-o", tmp_path / "new", "--json")
+    assert done.code == 0, done.err
+    assert "8 of 600 scores of linear are not finite" in done.words
+    threshold = load_bundle(tmp_path / "new").manifest.detectors[0].threshold
+    flagged = threshold.flags(np.concatenate([SCORES[:592], unknown]))
+    promised = calibrate(SCORES, target_fpr=0.05).flags(SCORES)
+    assert (threshold.n, int(flagged.sum())) == (600, int(promised.sum()))
+
+
+def test_more_scores_without_a_number_than_the_target_are_refused(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    rows = [*rows_of(SCORES[:560]), *({"score": None, "flagged": True} for _ in range(40))]
+    done = knockguard("recalibrate", tiny, "--scores", write_log(tmp_path / "log.jsonl", rows), "-o", tmp_path / "new")
+    assert (done.code, "40 of 600 logged scores of linear are not finite" in done.words) == (3, True), done.words
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("target", ["0", "1", "-0.1"])
+def test_target_that_no_log_supports_is_refused(target: str, tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
+    log = write_log(tmp_path / "log.jsonl", rows_of(SCORES))
+    done = knockguard("recalibrate", tiny, "--scores", log, "-o", tmp_path / "new", "--target-fpr", target)
+    assert done.code in (2, 3), done.words
+    assert "it must lie between 0 and 1, both excluded" in done.words
+    assert not (tmp_path / "new").exists()
 
 
 def test_audit_log_of_a_gateway_is_read_as_it_is(tiny: Path, tmp_path: Path, knockguard: InProcess) -> None:
