@@ -1,5 +1,6 @@
 """An audit in words: the terminal's table, the Markdown page, and a verdict that says what to do."""
 
+import math
 from collections.abc import Iterator
 
 from rich.box import SIMPLE_HEAD
@@ -37,11 +38,32 @@ def table(audit: Audit) -> Table:
 
 
 def judged(pool: PoolAudit, detector: str) -> str:
-    """Return whether what is flagged is content: YES, PARTLY or NO."""
-    found, baseline = pool.matched[detector].tpr, pool.low_level
-    if found.low <= baseline.tpr.high or found.value - baseline.tpr.value < _WORTH:
+    """Return whether what is flagged is content: YES, PARTLY or NO.
+
+    A rate of flagged out images says nothing by itself: whoever flags at random flags as many in images. So rates are compared
+    after each has lost its own false-positive rate, on in images that went through the same chain.
+    """
+    found, baseline = pool.matched[detector], pool.low_level
+    (ours, at_least, _), (theirs, _, at_most) = _seen(found), _seen(baseline)
+    if _by_chance(found) or at_least <= at_most or ours - theirs < _WORTH:
         return "NO"
-    return "PARTLY" if baseline.tpr.low > baseline.fpr.high else "YES"
+    return "YES" if _by_chance(baseline) else "PARTLY"
+
+
+def _by_chance(found: Measure) -> bool:
+    """Return whether as large a share of in as of out images may be flagged."""
+    return found.tpr.low <= found.fpr.high
+
+
+def _seen(found: Measure) -> tuple[float, float, float]:
+    """Return TPR less FPR and its 95 % interval, Newcombe's hybrid score interval (1998, method 10)."""
+    tpr, fpr = found.tpr, found.fpr
+    gap = tpr.value - fpr.value
+    return (
+        gap,
+        gap - math.hypot(tpr.value - tpr.low, fpr.high - fpr.value),
+        gap + math.hypot(tpr.high - tpr.value, fpr.value - fpr.low),
+    )
 
 
 def benign_hurt(audit: Audit) -> list[str]:
@@ -52,11 +74,13 @@ def benign_hurt(audit: Audit) -> list[str]:
 def headline(audit: Audit) -> str:
     """Return the audit in a sentence, by its real pools where there is one."""
     pools = [pool for pool in audit.pools if not pool.synthetic] or list(audit.pools)
-    worst = min(pools, key=lambda pool: pool.matched[audit.detector].tpr.value)
+    worst = min(pools, key=lambda pool: _seen(pool.matched[audit.detector])[0])
     found = worst.matched[audit.detector].tpr.value
     answer = (
         "which is next to nothing"
         if _nothing(worst, audit)
+        else "and as much of the customers' own images: it tells nothing"
+        if _by_chance(worst.matched[audit.detector])
         else {
             "YES": "and this is content, not file format",
             "PARTLY": "part of it by content, part by file format",
@@ -78,21 +102,27 @@ def verdict(audit: Audit) -> list[str]:
     told = []
     for pool in audit.pools:
         detector, baseline = pool.matched[audit.detector], pool.low_level
-        margin = detector.tpr.value - baseline.tpr.value
+        gap = _seen(detector)[0] - _seen(baseline)[0]
         start = (
-            f"{pool.name}: {audit.detector} flags {_rate(detector.tpr)} of out images where statistics that know nothing of "
-            f"content flag {_rate(baseline.tpr)}"
+            f"{pool.name}: {audit.detector} flags {_rate(detector.tpr)} of out and {_rate(detector.fpr)} of in images where "
+            f"statistics that know nothing of content flag {_rate(baseline.tpr)} and {_rate(baseline.fpr)}"
         )
         if _nothing(pool, audit):
             told.append(
                 f"{start}. NO: it sees next to nothing of this pool. Take another detector, or protect anew on such images."
             )
             continue
+        if _by_chance(detector):
+            told.append(
+                f"{start}. NO: after the matched chain it flags in images as often as out images, so its flags tell nothing. "
+                "Take another detector, or protect anew with calibration images like those of your customers."
+            )
+            continue
         told.append(
             {
                 "NO": f"{start}. NO: what it sees here may be file format alone, and an adversary re-encodes at no cost. Protect "
                 "anew with out images of the same size and history, or take a detector on later stages.",
-                "PARTLY": f"{start}. PARTLY: {margin:.2f} of it is content; the rest is a trace that re-encoding removes.",
+                "PARTLY": f"{start}. PARTLY: {gap:.2f} of it is content; the rest is a trace that re-encoding removes.",
                 "YES": f"{start}. YES: this is content.",
             }[judged(pool, audit.detector)]
         )

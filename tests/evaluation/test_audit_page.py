@@ -18,7 +18,9 @@ def measured(flagged: int, wrong: int = 10) -> Measure:
     return Measure(Rate(flagged, 400), Rate(wrong, 400), 0.9, (0.88, 0.92), 0.3, (0.25, 0.4))
 
 
-def pool(name: str, flagged: int, baseline: int, *, near: int = 40, synthetic: bool = False) -> PoolAudit:
+def pool(
+    name: str, flagged: int, baseline: int, *, wrong: int = 10, low_wrong: int = 10, near: int = 40, synthetic: bool = False
+) -> PoolAudit:
     bins = tuple(DistanceBin(0.5 + i, 1.4 + i, Rate(near if i == 0 else 70, 80)) for i in range(5))
     return PoolAudit(
         name=name,
@@ -26,9 +28,9 @@ def pool(name: str, flagged: int, baseline: int, *, near: int = 40, synthetic: b
         n=400,
         side=27,
         unmatched={"linear": measured(390), "msp": measured(60)},
-        matched={"linear": measured(flagged), "msp": measured(60)},
+        matched={"linear": measured(flagged, wrong), "msp": measured(60)},
         low_level_unmatched=measured(380),
-        low_level=measured(baseline),
+        low_level=measured(baseline, low_wrong),
         worst_classes=(("<b>lynx</b> | cat", Rate(1, 9)),),
         distances=bins,
     )
@@ -45,19 +47,32 @@ SHOWN = Shown(RNG.normal(size=400).astype(np.float32), (RNG.normal(size=400).ast
 
 
 @pytest.mark.parametrize(
-    ("flagged", "baseline", "answer", "words"),
+    ("ours", "baseline", "answer", "words"),
     [
-        (300, 12, "YES", "this is content"),
-        (300, 120, "PARTLY", "0.45 of it is content"),
-        (300, 295, "NO", "may be file format alone"),
-        (20, 12, "NO", "it sees next to nothing"),
+        ((300, 10), (12, 10), "YES", "this is content"),
+        ((300, 10), (120, 10), "PARTLY", "0.45 of it is content"),
+        ((300, 10), (295, 10), "NO", "may be file format alone"),
+        ((20, 10), (12, 10), "NO", "it sees next to nothing"),
+        ((274, 275), (12, 10), "NO", "it flags in images as often as out images"),
+        ((300, 270), (12, 10), "NO", "it flags in images as often as out images"),  # 0.75 of out, but of in perhaps as much
+        ((300, 180), (120, 10), "NO", "may be file format alone"),  # 0.3 more than by chance, as the baseline has
+        ((300, 120), (120, 118), "YES", "this is content"),  # a baseline by chance, however much it flags
     ],
 )
-def test_verdict_follows_from_the_margin_over_the_baseline(flagged: int, baseline: int, answer: str, words: str) -> None:
-    found = audit(pool("birds", flagged, baseline))
+def test_verdict_follows_from_the_margin_over_the_baseline(
+    ours: tuple[int, int], baseline: tuple[int, int], answer: str, words: str
+) -> None:
+    """Figures are out and in images flagged, of 400 each."""
+    found = audit(pool("birds", ours[0], baseline[0], wrong=ours[1], low_wrong=baseline[1]))
     assert judged(found.pools[0], "linear") == answer
-    assert words in verdict(found)[0]
-    assert answer in verdict(found)[0]
+    told = verdict(found)[0]
+    assert words in told
+    assert [word for word in ("YES", "PARTLY", "NO") if f"{word}:" in told] == [answer]
+
+
+def test_headline_says_of_a_detector_at_chance_that_it_tells_nothing() -> None:
+    pools = (pool("far", 274, 12, wrong=275), pool("near", 200, 12))  # of near less is flagged, but more than of in images
+    assert headline(audit(*pools)).startswith("linear flags 68 % of the pool far, the one it sees least, and as much of the cust")
 
 
 def test_headline_is_of_the_real_pool_that_is_seen_least() -> None:

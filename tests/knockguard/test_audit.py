@@ -43,12 +43,38 @@ def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: P
     assert pool["matched"]["linear"]["tpr"]["count"] > 0.8 * pool["matched"]["linear"]["tpr"]["n"]
     assert audit["benign"]["as sent"]["n"] == 150
     words = (tmp_path / "audit" / "audit.md").read_text()
-    assert any(word in words for word in ("YES:", "PARTLY:", "NO:"))
+    assert verdicts(words) == ["PARTLY"]
     assert "Customers are" in words
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert page.count("<svg") == 4
     assert not re.search(r"(src|href)=\"(?!data:|#)", page), "the page asks for something from elsewhere"
     assert listing(tmp_path / "audit") == {"audit.json", "audit.md", "audit.html"}
+
+
+def test_detector_that_flags_in_and_out_alike_is_told_to_tell_nothing(
+    bundle: Path, tmp_path: Path, knockguard: InProcess
+) -> None:
+    """Discs against other discs, at a threshold in the middle of their scores: much is flagged, and none of it says anything."""
+    loaded = load_bundle(bundle)
+    inside, pool = (save(discs(150, seed=seed)[0], tmp_path / str(seed)) for seed in (34, 35))
+    scores = run(loaded.model, to_inputs(discs(150, seed=36)[0], loaded.manifest.input))["scores"]
+    middle = tuple(
+        d.model_copy(update={"threshold": replace(d.threshold, value=float(np.quantile(scores[:, i], 0.4)))})
+        for i, d in enumerate(loaded.manifest.detectors)
+    )
+    write_bundle(tmp_path / "middle", manifest=loaded.manifest.model_copy(update={"detectors": middle}), model=loaded.model)
+    done = knockguard("audit", tmp_path / "middle", "--in", inside, "--pool", pool, "-o", tmp_path / "audit")
+    assert done.code == 0, done.words
+    (measured,) = json.loads((tmp_path / "audit" / "audit.json").read_text())["pools"]
+    assert measured["matched"][loaded.manifest.detector]["tpr"]["count"] > 30, "too few are flagged for this to be a test"
+    words = (tmp_path / "audit" / "audit.md").read_text()
+    assert verdicts(words) == ["NO"]
+    assert "flags in images as often as out images" in words
+
+
+def verdicts(words: str) -> list[str]:
+    """Return the answers of an audit, a pool each."""
+    return re.findall(r"\b(YES|PARTLY|NO):", words)
 
 
 def test_distances_cover_the_pool_and_come_from_the_models_own_stage(audited: dict[str, Any]) -> None:
