@@ -36,7 +36,7 @@ from guard.types import Bools, Floats, Ints, Pixels, Reporter
 from knockguard.networks import Examples, overlap_rows, weights_named, with_networks
 
 _PARITY_ROWS = 64
-DEFAULT_DETECTORS = ("linear", "energy", "msp")
+DEFAULT_DETECTORS = ("linear-late", "energy", "msp")
 DEFAULT_TARGET_FPR = 0.05
 _AT_ONCE = 256
 

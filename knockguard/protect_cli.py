@@ -16,7 +16,7 @@ def protect(
         Path, typer.Option("--out-pool", help="Public images of other kinds: a folder or a .parquet file; or the word synthetic.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", callback=_folder, help="The bundle's folder.")] = Path("bundle"),
-    detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear",
+    detector: Annotated[str, typer.Option(help="The detector that decides; the others are fused beside it.")] = "linear-late",
     target_fpr: Annotated[float, typer.Option(help="Share of benign images that may be flagged, at most.")] = 0.05,
     name: Annotated[str | None, typer.Option(help="The model's name on the wire; the file's name by default.")] = None,
     version: Annotated[str, typer.Option(help="The model's version on the wire, a number.")] = "1",
@@ -35,7 +35,7 @@ def protect(
         list[str] | None, typer.Option(help="Tap a stage by tensor name, NAME=TENSOR; replaces those found.")
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="An option of a detector, DETECTOR.OPTION=VALUE: linear.strength=0.01.")
+        list[str] | None, typer.Option("--set", help="An option of a detector, DETECTOR.OPTION=VALUE: linear-late.strength=0.01.")
     ] = None,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="A threshold of each class that the model ranks first, each held to the target.")

@@ -25,12 +25,12 @@ def overrides(stages: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def settings(words: tuple[str, ...]) -> dict[str, dict[str, object]]:
-    """Return options by detector from words such as linear.strength=0.01; `Plan` looks at what they say."""
+    """Return options by detector from words such as linear-late.strength=0.01; `Plan` looks at what they say."""
     found: dict[str, dict[str, object]] = {}
     for word in words:
         place, equals, value = word.partition("=")
         detector, dot, key = place.partition(".")
         if not (detector and dot and key and equals and value):
-            raise ConfigError(f"--set {word!r} is not of the form DETECTOR.OPTION=VALUE, such as linear.strength=0.01")
+            raise ConfigError(f"--set {word!r} is not of the form DETECTOR.OPTION=VALUE, such as linear-late.strength=0.01")
         found.setdefault(detector, {})[key] = value
     return found

@@ -40,7 +40,7 @@ def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: P
     assert done.code == 0, done.err
     audit = json.loads((tmp_path / "audit" / "audit.json").read_text())
     (pool,) = audit["pools"]
-    assert pool["matched"]["linear"]["tpr"]["count"] > 0.8 * pool["matched"]["linear"]["tpr"]["n"]
+    assert pool["matched"]["linear-late"]["tpr"]["count"] > 0.8 * pool["matched"]["linear-late"]["tpr"]["n"]
     assert audit["benign"]["as sent"]["n"] == 150
     words = (tmp_path / "audit" / "audit.md").read_text()
     assert verdicts(words) == ["PARTLY"]

@@ -68,7 +68,7 @@ def test_resnet_that_plain_pytorch_exported_is_protected_and_answers_as_before(r
 def test_bundle_starts_in_observe_and_accounts_for_every_image(bundle: Path) -> None:
     manifest = load_bundle(bundle).manifest
     assert (manifest.name, manifest.version, manifest.policy.name) == ("discs", "7", "observe")
-    assert (manifest.detector, manifest.labels) == ("linear", ("class_0", "class_1", "class_2"))
+    assert (manifest.detector, manifest.labels) == ("linear-late", ("class_0", "class_1", "class_2"))
     images = manifest.provenance.images
     assert images["in_fit"] // 2 + images["calibration_as_sent"] + images["in_test"] == 420  # each that fits is seen two ways
     assert images["out_fit"] // 2 + images["out_test"] == 300
@@ -80,9 +80,9 @@ def test_json_is_one_document_and_all_that_stdout_holds(protected_by_command: tu
     document = json.loads(done.out)
     assert document["bundle"] == str(folder)
     rates = {d["name"]: d for d in document["detectors"]}
-    assert list(rates) == ["linear", "energy", "msp", "low-level statistics"]
-    assert rates["linear"]["tpr"] > 0.9
-    assert rates["linear"]["n_out"] == load_bundle(folder).manifest.provenance.images["out_test"]
+    assert list(rates) == ["linear-late", "energy", "msp", "low-level statistics"]
+    assert rates["linear-late"]["tpr"] > 0.9
+    assert rates["linear-late"]["n_out"] == load_bundle(folder).manifest.provenance.images["out_test"]
 
 
 def test_last_line_is_the_next_command_in_one_piece(protected_by_command: tuple[Done, Path]) -> None:
@@ -97,6 +97,7 @@ def test_choices_reach_the_bundle(miniature: Miniature, tmp_path: Path, knockgua
     assert done.code == 0, done.err
     manifest = load_bundle(tmp_path / "[bundle]").manifest
     assert (manifest.detector, manifest.labels) == ("energy", ("red", "green", "blue"))
+    assert [d.name for d in manifest.detectors] == ["energy", "linear-late", "msp"]  # of one stage as well
     assert {d.threshold.target_fpr for d in manifest.detectors} == {0.1}
     assert (manifest.input.scale, manifest.input.mean) == (1 / 255, (0.485, 0.456, 0.406))
     assert manifest.provenance.stages == {"stage1": "stage4"}
@@ -104,12 +105,14 @@ def test_choices_reach_the_bundle(miniature: Miniature, tmp_path: Path, knockgua
 
 
 def test_options_reach_their_detector(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
-    done = knockguard(*miniature.words(tmp_path / "bundle", "--set", "linear.strength=10", "--set", "energy.temperature=2.5"))
+    done = knockguard(
+        *miniature.words(tmp_path / "bundle", "--set", "linear-late.strength=10", "--set", "energy.temperature=2.5")
+    )
     assert done.code == 0, done.err
     changed, plain = (load_bundle(folder).manifest for folder in (tmp_path / "bundle", bundle))
     differ = [a.name for a, b in zip(changed.detectors, plain.detectors, strict=True) if a.threshold.value != b.threshold.value]
-    assert differ == ["linear", "energy"]
-    assert changed.provenance.options == {"linear": {"strength": 10.0}, "energy": {"temperature": 2.5}, "msp": {}}
+    assert differ == ["linear-late", "energy"]
+    assert changed.provenance.options == {"linear-late": {"strength": 10.0}, "energy": {"temperature": 2.5}, "msp": {}}
 
 
 def test_thresholds_of_each_class_are_served(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
@@ -225,11 +228,11 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "name": ([*GOOD, "--name", "my model"], 2, ["name is 'my model'", "--name"]),
     "version": ([*GOOD, "--version", "v2"], 2, ["version is 'v2'", "a whole number", "--version"]),
     "setting form": ([*GOOD, "--set", "strength=1"], 2, ["--set 'strength=1'", "DETECTOR.OPTION=VALUE"]),
-    "setting detector": ([*GOOD, "--set", "linaer.strength=1"], 2, ["detector 'linaer'", "did you mean 'linear'"]),
-    "setting not fused": ([*GOOD, "--set", "knn.k=3"], 2, ["detector 'knn', which is not among these", "energy, linear"]),
-    "setting name": ([*GOOD, "--set", "linear.strenght=1"], 2, ["no option 'strenght'", "did you mean 'strength'"]),
-    "setting type": ([*GOOD, "--set", "linear.strength=much"], 2, ["detector 'linear': strength", "valid number", "'much'"]),
-    "setting value": ([*GOOD, "--set", "linear.strength=-1"], 2, ["strength is -1.0", "greater than 0"]),
+    "setting detector": ([*GOOD, "--set", "linaer-late.strength=1"], 2, ["detector 'linaer-late'", "did you mean 'linear-late'"]),
+    "setting not fused": ([*GOOD, "--set", "knn.k=3"], 2, ["detector 'knn', which is not among these", "energy, linear-late"]),
+    "setting name": ([*GOOD, "--set", "linear-late.strenght=1"], 2, ["no option 'strenght'", "did you mean 'strength'"]),
+    "setting type": ([*GOOD, "--set", "linear-late.strength=much"], 2, ["detector 'linear-late': strength", "valid number", "'much'"]),
+    "setting value": ([*GOOD, "--set", "linear-late.strength=-1"], 2, ["strength is -1.0", "greater than 0"]),
     "limit": ([*GOOD, "--limit", "10"], 2, ["--limit", "200"]),
     "option": ([*GOOD, "--detecter", "msp"], 2, ["--detecter", "--detector"]),
 }  # fmt: skip

@@ -52,7 +52,11 @@ def test_model_of_flattened_images_is_protected_and_takes_images(
         ([], 3, "flattened images; say what shape they have"),
         (["--input-shape", "24x24x3"], 2, "'24x24x3' is not three whole numbers; write 32,32,3"),
         (["--input-shape", "8,8,3"], 3, "takes 1728 numbers an image, and 8 x 8 x 3 are 192"),
-        (["--input-shape", "24,24,3"], 2, "--detector linear: the graph has no stages; name tensors with --stage stage1=TENSOR"),
+        (
+            ["--input-shape", "24,24,3"],
+            2,
+            "--detector linear-late: the graph has no stages; name tensors with --stage stage1=TENSOR",
+        ),
     ],
 )
 def test_what_is_missing_is_said_with_the_way_out(

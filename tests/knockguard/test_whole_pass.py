@@ -75,7 +75,7 @@ def truth(protected: Protected, pixels: Pixels) -> tuple[Floats, Bools]:
 
 def test_detector_parts_discs_from_stripes(protected: Protected) -> None:
     first = protected.measured[0]
-    assert first.name == "linear"
+    assert first.name == "linear-late"
     assert first.tpr.low > 0.9
     assert first.fpr.low < 0.05
 
