@@ -49,6 +49,7 @@ class Audit:
     worst_in_classes: tuple[tuple[str, Rate], ...]  # of images as they are sent, the most flagged first
     seed: int
     created: str
+    left_out: dict[str, str] | None = None  # source -> what of it made the bundle; None where the bundle does not tell
 
 
 @dataclass(frozen=True, slots=True)

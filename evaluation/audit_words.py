@@ -127,6 +127,7 @@ def verdict(audit: Audit) -> list[str]:
             }[judged(pool, audit.detector)]
         )
         told += _near(pool)
+    told += _left_out(audit)
     if hurt := benign_hurt(audit):
         names = ", ".join(f"{name} ({_rate(audit.benign[name])})" for name in hurt)
         told.append(f"Customers are hurt: more than twice the target of {audit.target_fpr:.0%} is flagged after {names}.")
@@ -135,6 +136,16 @@ def verdict(audit: Audit) -> list[str]:
             f"Customers are safe: no re-encoding is flagged at clearly more than twice the target of {audit.target_fpr:.0%}."
         )
     return told + _uneven(audit)
+
+
+def _left_out(audit: Audit) -> list[str]:
+    """Tell what made the bundle and is not measured on, or that nobody knows."""
+    if audit.left_out is None:
+        return [
+            "Whether some of these images made the bundle cannot be checked: it does not say which did. Figures on images that "
+            "fitted or calibrated it are too good."
+        ]
+    return [f"Left out, since they made the bundle: {what} of {name}." for name, what in audit.left_out.items()]
 
 
 def _uneven(audit: Audit) -> list[str]:

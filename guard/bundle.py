@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from guard.calibration import Threshold
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
+from guard.seen import SEEN, Seen, SeenSpec
 from guard.settings import explain, keys_of
 from guard.whole import left_aside, occupied, write_folder
 
@@ -73,6 +74,7 @@ class Provenance(_Frozen):
     versions: dict[str, str]
     stages: dict[str, str]  # stage name -> tensor of the victim's graph
     options: dict[str, dict[str, float | int | str | bool]] = {}
+    seen: SeenSpec | None = None  # None in bundles made before it was recorded
 
 
 class Manifest(_Frozen):
@@ -94,7 +96,9 @@ class Manifest(_Frozen):
     @property
     def digest(self) -> str:
         """Twelve hex digits that name this very bundle, thresholds included; the model is in them by its own hash."""
-        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        # Without what was recorded later: rows that were logged under an old bundle's digest still count as its own.
+        absent = {"provenance": {name for name in ("seen",) if getattr(self.provenance, name) is None}}
+        return sha256(self.model_dump_json(exclude=absent).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,15 @@ class Bundle:
     model: bytes
 
 
-def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, force: bool = False) -> None:
-    """Write a whole bundle or nothing: whatever comes in between, the old one stays or returns. BundleError as `check_place`."""
+def write_bundle(folder: Path, *, manifest: Manifest, model: bytes, seen: Seen | None = None, force: bool = False) -> None:
+    """Write a whole bundle or nothing: whatever comes in between, the old one stays or returns. BundleError as `check_place`.
+
+    What is written says of `seen` what is given, whatever the manifest said.
+    """
     check_place(folder, force=force)
-    write_folder(folder, {MODEL: model, MANIFEST: (manifest.model_dump_json(indent=2) + "\n").encode()}, last=MANIFEST)
+    made = manifest.provenance.model_copy(update={"seen": None if seen is None else seen.spec()})
+    files = {MODEL: model, MANIFEST: (manifest.model_copy(update={"provenance": made}).model_dump_json(indent=2) + "\n").encode()}
+    write_folder(folder, files | ({} if seen is None else {SEEN: seen.content()}), last=MANIFEST)
 
 
 def check_place(folder: Path, *, force: bool) -> None:

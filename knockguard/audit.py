@@ -20,6 +20,7 @@ from guard.chain import chain_for
 from guard.errors import ConfigError, InvalidInputError
 from guard.preprocess import image_size
 from guard.rate import Rate
+from guard.seen import NOTHING_SEEN, read_seen
 from guard.types import Floats, Pixels, Reporter
 from guard.whole import write_whole
 from knockguard.audit_scoring import Scored, Scorer, zero
@@ -81,12 +82,14 @@ class _Auditor:
     def __init__(self, bundle: Bundle, options: AuditOptions, progress: Reporter) -> None:
         """Read the in images; InvalidInputError if there are too few."""
         self._bundle, self._options = bundle, options
+        self._seen = read_seen(options.bundle, bundle.manifest.provenance.seen)
+        self._left_out: dict[str, str] = {}
         self._score = Scorer(bundle)
         self._size = image_size(bundle.manifest.input)
         self._detector = bundle.manifest.detector
         self._outside: list[Floats] = []
         self._missed: list[tuple[float, Example]] = []
-        self._inside = _look(options.inside, options)
+        self._inside = self._look(options.inside)
         self._plain = resized(self._inside, self._size, progress=progress)[_ALL]
         self._in_plain = self._score(self._plain)
         self._in_matched = self._in_plain.excess[self._detector]
@@ -94,7 +97,7 @@ class _Auditor:
     def pool(self, path: Path, progress: Reporter) -> PoolAudit:
         """Measure on one out pool."""
         seed, made = self._options.seed, is_synthetic(path)
-        source = Synthetic.of(self._inside, n=self._options.limit, seed=seed) if made else self._apart(path)
+        source = self._synthetic(path.name) if made else self._apart(path)
         chain = chain_for(self._inside.short_sides[_ALL], source.short_sides[_ALL], size=self._size)
         n_in, n = len(self._plain), source.counts()[_ALL]
         inside, _ = through(chain, self._inside, {_ALL: seed}, progress=lambda done, _: progress(done, n_in + n))
@@ -122,8 +125,26 @@ class _Auditor:
         )
 
     def _apart(self, path: Path) -> Source:
-        found = _look(path, self._options)
+        found = self._look(path)
         check_apart(self._inside, found)
+        return found
+
+    def _synthetic(self, name: str) -> Source:
+        fitted = () if self._seen is None else self._seen.kinds
+        if fitted:
+            self._left_out[name] = f"the kinds {', '.join(fitted)}"
+        return Synthetic.of(self._inside, n=self._options.limit, seed=self._options.seed, without=fitted)
+
+    def _look(self, source: Path) -> Pool:
+        """Look through images, those that made the bundle left out."""
+        options = self._options
+        found = look_through(source, WHOLE, Reading(options.limit, options.seed, self._seen or NOTHING_SEEN))
+        if found.n_left_out:
+            self._left_out[str(source)] = f"{found.n_left_out} images"
+            note(f"{found.n_left_out} images of {source} made the bundle, and are left out")
+        if (n := found.counts()[_ALL]) < _MIN_IMAGES:
+            beside = f" beside {found.n_left_out} that made the bundle" if found.n_left_out else ""
+            raise InvalidInputError(f"{source} holds {n} images{beside}; an audit needs at least {_MIN_IMAGES}")
         return found
 
     def audit(self, pools: tuple[PoolAudit, ...], progress: Reporter) -> tuple[Audit, Shown]:
@@ -145,6 +166,7 @@ class _Auditor:
             worst_in_classes=_by_class(self._in_plain.excess[self._detector], self._inside.labels[_ALL])[::-1][:_N_CLASSES],
             seed=self._options.seed,
             created=created,
+            left_out=None if self._seen is None else self._left_out,
         )
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
         return found, Shown(self._in_matched, tuple(self._outside), missed, self._hurt())
@@ -172,13 +194,6 @@ class _Auditor:
         return tuple(
             Example(self._plain[i], f"taken for {names[self._in_plain.top[i]]}", attack=False, flagged=True) for i in worst
         )
-
-
-def _look(source: Path, options: AuditOptions) -> Pool:
-    found = look_through(source, WHOLE, Reading(options.limit, options.seed))
-    if (n := found.counts()[_ALL]) < _MIN_IMAGES:
-        raise InvalidInputError(f"{source} holds {n} images; an audit needs at least {_MIN_IMAGES}")
-    return found
 
 
 def _flagged(excess: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from guard.errors import InvalidInputError
 from guard.images import Encoded, decode, links_passed_over, read, size_of
+from guard.seen import NOTHING_SEEN, Seen
 from guard.types import Ints, Pixels, Reporter
 from knockguard.console import warn
 
@@ -33,10 +34,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The most images used of one source (drawn by their hashes), and the split's seed."""
+    """The most images used of one source (drawn by their hashes), the split's seed, and images that are left out."""
 
     limit: int
     seed: int
+    without: Seen = NOTHING_SEEN
 
 
 IN_SPLIT = Split({"fit": 0.5, "calibration": 0.3, "test": 0.2}, classes=False)
@@ -81,6 +83,7 @@ class Pool:
     labels: Mapping[str, tuple[str | None, ...]]
     by_class: bool
     _where: Mapping[int, tuple[str, int, bytes]]  # place in the source -> side, row on that side, hash
+    n_left_out: int = 0
 
     def counts(self) -> dict[str, int]:
         """Return how many images each side has."""
@@ -89,6 +92,10 @@ class Pool:
     def places(self) -> dict[bytes, int]:
         """Return hash of each chosen image -> where it stands in the source."""
         return {digest: place for place, (_, _, digest) in self._where.items()}
+
+    def digests(self, *sides: str) -> list[bytes]:
+        """Return the hashes of the chosen images on these sides."""
+        return [digest for side, _, digest in self._where.values() if side in sides]
 
     def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]:
         """Yield side, row and (h, w, 3) image of every chosen one, in the source's order; rows are by hash, whatever the names.
@@ -135,7 +142,7 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
 
     InvalidInputError if there are too few to fit anything, or a chosen one's header is broken.
     """
-    chosen = _chosen(source, reading.limit)
+    chosen, n_left_out = _chosen(source, reading)
     if n_links := links_passed_over(source):
         warn(f"{n_links} links below {source} lead out of it or nowhere, and are passed over; copy what is meant to count")
     shares, seed = split.shares, reading.seed
@@ -154,9 +161,10 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
     for side, images in short_sides.items():
         least = MIN_FIT if side == "fit" else 1
         if len(images) < least:
+            beside = f" beside {n_left_out} that made the bundle" if n_left_out else ""
             raise InvalidInputError(
                 f"{source}: {len(images)} different images fell to {side!r}, at least {least} are needed; "
-                f"there are {len(chosen)} in all, give more"
+                f"there are {len(chosen)} in all{beside}, give more"
             )
     return Pool(
         source,
@@ -164,16 +172,21 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
         {side: tuple(found) for side, found in labels.items()},
         by_class,
         where,
+        n_left_out,
     )
 
 
-def _chosen(source: Path, limit: int) -> list[_Found]:
-    """Return the `limit` images of the smallest hashes, by hash, each content once."""
+def _chosen(source: Path, reading: Reading) -> tuple[list[_Found], int]:
+    """Return the `limit` images of the smallest hashes, by hash, each content once; and how many are left out."""
+    limit, left_out = reading.limit, set[bytes]()
     heap: list[tuple[int, int]] = []  # of the largest hash on top, negated, and where it stands
     kept: dict[bytes, _Found] = {}
     for place, item in enumerate(read(source)):
         digest = sha256(item.content).digest()
         rank = -int.from_bytes(digest)
+        if digest in reading.without:
+            left_out.add(digest)
+            continue
         if digest in kept or (len(heap) == limit and rank < heap[0][0]):
             continue
         kept[digest] = _found(digest, place, item)
@@ -186,7 +199,7 @@ def _chosen(source: Path, limit: int) -> list[_Found]:
     for found in chosen:
         if found.fault is not None:  # only now: an image that is not used may be as broken as it likes
             raise found.fault
-    return chosen
+    return chosen, len(left_out)
 
 
 def _found(digest: bytes, place: int, item: Encoded) -> _Found:

@@ -31,6 +31,7 @@ from guard.errors import ConfigError
 from guard.preprocess import to_inputs
 from guard.rate import Rate
 from guard.registry import nearest
+from guard.seen import Seen
 from guard.settings import from_options
 from guard.types import Bools, Floats, Ints, Pixels, Reporter
 from knockguard.networks import Examples, overlap_rows, weights_named, with_networks
@@ -47,7 +48,8 @@ class Material:
 
     `calibration` is what the threshold is taken from: every entry on its own, and the strictest counts, so that each kind of
     benign image (as it is, after re-encoding) is held to the target. `in_fit_classes` names the class of each in image that fits,
-    None where it is not known. `views` is how often each image stands in what fits, as blocks one after another.
+    None where it is not known. `views` is how often each image stands in what fits, as blocks one after another. `seen` is
+    kept in the bundle, for audits.
     """
 
     in_fit: Pixels
@@ -57,6 +59,7 @@ class Material:
     out_test: Pixels
     in_fit_classes: tuple[str | None, ...] = ()
     views: int = 1
+    seen: Seen | None = None
 
     def shown(self, spec: InputSpec) -> Floats:
         """Return up to 64 in images as the model takes them, those of the test first, to compare answers on."""
@@ -90,10 +93,11 @@ class Protected:
     model: bytes
     measured: tuple[Measured, ...]
     top_probability: float  # the victim's mean confidence on the in images; near 1 they may be its own training images
+    seen: Seen | None = None
 
     def write(self, folder: Path, *, force: bool = False) -> None:
         """Write the bundle, whole or not at all."""
-        write_bundle(folder, manifest=self.manifest, model=self.model, force=force)
+        write_bundle(folder, manifest=self.manifest, model=self.model, seen=self.seen, force=force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +185,12 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
             victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
             images=material.counts(),
             versions=tool_versions(),
+            seen=None if material.seen is None else material.seen.spec(),
             stages=dict(taps.stages),
             options={name: weights_named(asdict(d)) for name, d in detectors.items()},  # type: ignore[call-overload]  # all are dataclasses
         ),
     )
-    return Protected(manifest, fused, tuple(measured), top_probability)
+    return Protected(manifest, fused, tuple(measured), top_probability, material.seen)
 
 
 def tool_versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError, GraphError
 from guard.preprocess import image_size
 from guard.registry import nearest
+from guard.seen import Seen
 from knockguard.baseline import Baseline, measure_baseline
 from knockguard.console import Stages, note, out, warn
 from knockguard.enough import check_enough
@@ -102,6 +103,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         material = match(inside, outside, size=size, seed=options.seed, progress=progress)
     plan = _overlapping(plan, material, outside, mapping)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
+        material = replace(material, seen=_seen(inside, outside))
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = measure_baseline(material, target_fpr=options.target_fpr)
         departure = distance_to_passed_over(options.model, taps, protected.model, material.shown(spec))
@@ -135,6 +137,13 @@ def _overlapping(plan: Plan, material: Material, outside: Source, mapping: dict[
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         note(f"left out of what fits {', '.join(asking)}: {', '.join(left[:_NAMED])}{more}, which public sets have too")
     return replace(plan, overlap=overlap)
+
+
+def _seen(inside: Pool, outside: Source) -> Seen:
+    digests = inside.digests("fit", "calibration")
+    if isinstance(outside, Synthetic):
+        return Seen.of(digests, kinds=outside.kinds["fit"])
+    return Seen.of((*digests, *outside.digests("fit"))) if isinstance(outside, Pool) else Seen.of(digests)
 
 
 def _out_pool(inside: Pool, options: ProtectOptions) -> Source:

@@ -13,6 +13,7 @@ from guard.bundle import MANIFEST, QUANTILES, DetectorSpec, Manifest, Version, c
 from guard.calibration import calibrate, calibrate_per_class
 from guard.drift import Drift, count, drift
 from guard.errors import CalibrationError, ConfigError, InvalidInputError
+from guard.seen import read_seen
 from guard.types import Floats
 from knockguard.console import note, out, warn
 from knockguard.score_files import MOST, Logged, Wanted, read_scores
@@ -41,7 +42,8 @@ def recalibrate_files(options: RecalibrateOptions, *, as_json: bool) -> None:
     version = _version(options.version or before.version)
     logged = read_scores(options.scores, Wanted(before, frozenset(options.tenants)))
     after = _recalibrated(before, logged, options, version)
-    write_bundle(options.out, manifest=after, model=bundle.model, force=options.force)
+    seen = read_seen(options.bundle, before.provenance.seen)
+    write_bundle(options.out, manifest=after, model=bundle.model, seen=seen, force=options.force)
     moved = {name: _drift(before, name, logged) for name in logged.scores}
     _tell(before, after, moved, logged)
     rows = [

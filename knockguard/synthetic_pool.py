@@ -1,6 +1,6 @@
 """The word `synthetic` in place of an out pool: images made from the in images, see `evaluation.synthetic`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,14 @@ class Synthetic:
     seed: int
 
     @classmethod
-    def of(cls, inside: Source, *, n: int, seed: int, split: bool = False) -> "Synthetic":
-        """Return about n images on one side "all"; with `split` on "fit" and "test", of the in images that stand there."""
+    def of(cls, inside: Source, *, n: int, seed: int, split: bool = False, without: Container[str] = ()) -> "Synthetic":
+        """Return about n images on one side "all"; with `split` on "fit" and "test", of the in images that stand there.
+
+        `without` are kinds that are left out of "all".
+        """
         side = int(min(_MOST_SIDE, np.median(np.concatenate(list(inside.short_sides.values())))))
         if not split:
-            return cls({"all": _own(inside, "all", side)}, {"all": tuple(KINDS)}, {"all": n}, seed)
+            return cls({"all": _own(inside, "all", side)}, {"all": tuple(k for k in KINDS if k not in without)}, {"all": n}, seed)
         order = [list(KINDS)[i] for i in np.random.default_rng(seed).permutation(len(KINDS))]
         n_fit = round(OUT_SPLIT.shares["fit"] * len(order))
         kinds = {"fit": tuple(order[:n_fit]), "test": tuple(order[n_fit:])}

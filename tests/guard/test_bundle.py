@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from guard.bundle import Manifest, load_bundle, write_bundle
 from guard.errors import BundleError
 from guard.onnx_wire import external_files
+from guard.seen import Seen, read_seen
 
 BY_CLASS = {
     "name": "linear",
@@ -66,6 +67,31 @@ def test_written_bundle_reads_back(tmp_path: Path, manifest: Manifest) -> None:
     assert loaded.model == model
     assert loaded.manifest == bundle(manifest, model)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
+
+
+def test_bundle_from_before_its_images_were_recorded_is_read_and_keeps_its_digest(tmp_path: Path, manifest: Manifest) -> None:
+    model = tiny_model()
+    write_bundle(tmp_path / "old", manifest=bundle(manifest, model), model=model)
+    path = tmp_path / "old" / "bundle.json"
+    document = json.loads(path.read_text())
+    document["provenance"] = {key: value for key, value in document["provenance"].items() if value is not None}
+    assert "seen" not in document["provenance"]
+    path.write_text(json.dumps(document))
+    found = load_bundle(tmp_path / "old").manifest
+    assert found.provenance.seen is None
+    # Rows that were logged under it carry this digest.
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    assert found.digest == sha256(text.encode()).hexdigest()[:12]
+
+
+def test_images_that_made_a_bundle_are_written_with_it_and_change_its_digest(tmp_path: Path, manifest: Manifest) -> None:
+    model = tiny_model()
+    seen = Seen.of([b"a" * 32, b"b" * 32], kinds=("mixture",))
+    write_bundle(tmp_path / "b", manifest=bundle(manifest, model), model=model, seen=seen)
+    found = load_bundle(tmp_path / "b").manifest
+    assert read_seen(tmp_path / "b", found.provenance.seen) == seen
+    assert found.digest != bundle(manifest, model).digest
+    assert (tmp_path / "b" / "seen.bin").read_bytes() == b"a" * 8 + b"b" * 8
 
 
 def test_altered_model_is_refused(tmp_path: Path, manifest: Manifest) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from miniature import InProcess, Miniature, call, discs, listing, save
+from miniature import InProcess, Miniature, call, discs, listing, save, stripes
 
 from evaluation.synthetic import KINDS
 from exporters.runtime import run
@@ -19,15 +19,17 @@ from guard.guard import Guard
 from guard.images import decode, read
 from guard.policies.observe import Observe
 from guard.preprocess import to_inputs
+from guard.seen import Seen, read_seen
 from guard.types import ApplyTo
 from knockguard.audit_scoring import Scorer
 
 
 @pytest.fixture(scope="module")
-def audited(bundle: Path, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def audited(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("audited")
     inside = save(discs(150, seed=30)[0], folder / "in")
-    pools = ["--pool", miniature.outside, "--pool", "synthetic"]
+    outside = save(stripes(150, seed=40), folder / "out", ("a", "b", "c"))
+    pools = ["--pool", outside, "--pool", "synthetic"]
     done = call("audit", bundle, "--in", inside, *pools, "-o", folder / "audit", "--limit", 120, "--json")
     assert done.code == 0, done.err
     found: dict[str, Any] = json.loads(done.out)
@@ -42,6 +44,8 @@ def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: P
     (pool,) = audit["pools"]
     assert pool["matched"]["linear-late"]["tpr"]["count"] > 0.8 * pool["matched"]["linear-late"]["tpr"]["n"]
     assert audit["benign"]["as sent"]["n"] == 150
+    assert audit["left_out"] == {str(miniature.outside): f"{300 - pool['n']} images"}
+    assert pool["n"] == load_bundle(bundle).manifest.provenance.images["out_test"]
     words = (tmp_path / "audit" / "audit.md").read_text()
     assert verdicts(words) == ["PARTLY"]
     assert "Customers are" in words
@@ -70,6 +74,41 @@ def test_detector_that_flags_in_and_out_alike_is_told_to_tell_nothing(
     words = (tmp_path / "audit" / "audit.md").read_text()
     assert verdicts(words) == ["NO"]
     assert "flags in images as often as out images" in words
+    assert "cannot be checked" in words  # it was written without what made it
+
+
+def test_images_and_kinds_that_made_the_bundle_are_left_out(
+    bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess
+) -> None:
+    loaded = load_bundle(bundle)
+    images = loaded.manifest.provenance.images
+    seen = read_seen(bundle, loaded.manifest.provenance.seen)
+    assert seen is not None
+    fitted = tuple(KINDS)[:6]
+    made = tmp_path / "made"
+    write_bundle(made, manifest=loaded.manifest, model=loaded.model, seen=replace(seen, kinds=fitted))
+    done = knockguard("audit", made, "--in", miniature.inside, "--pool", "synthetic", "-o", tmp_path / "audit", "--limit", 200)
+    assert done.code == 0, done.words
+    audit = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    n_made = images["in_fit"] // 2 + images["calibration_as_sent"]
+    assert (audit["n_in"], f"{n_made} images of {miniature.inside} made the bundle" in done.words) == (images["in_test"], True)
+    assert audit["left_out"] == {str(miniature.inside): f"{n_made} images", "synthetic": f"the kinds {', '.join(fitted)}"}
+    assert {name for name, _ in audit["pools"][0]["worst_classes"]} == set(KINDS) - set(fitted)
+    words = (tmp_path / "audit" / "audit.md").read_text()
+    assert f"Left out, since they made the bundle: {n_made} images of {miniature.inside}." in words
+    assert "cannot be checked" not in words
+
+
+def test_audit_on_nothing_but_what_made_the_bundle_is_refused(
+    bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess
+) -> None:
+    loaded = load_bundle(bundle)
+    every = [sha256(path.read_bytes()).digest() for path in miniature.inside.rglob("*.png")]
+    for left, said in ((0, "0 different images fell to 'all'"), (9, "holds 9 images")):
+        made = tmp_path / f"made-{left}"
+        write_bundle(made, manifest=loaded.manifest, model=loaded.model, seen=Seen.of(every[left:]))
+        done = knockguard("audit", made, "--in", miniature.inside, "--pool", "synthetic", "-o", tmp_path / "audit")
+        assert (done.code, said in done.words, f"beside {420 - left} that made the bundle" in done.words) == (3, True, True)
 
 
 def verdicts(words: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import warnings
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from guard.bundle import load_bundle
 from guard.detectors.registry import DETECTORS
 from guard.guard import Guard
 from guard.policies.observe import Observe
+from guard.seen import read_seen
 from guard.types import ApplyTo
 
 RESNET_SIDE = 64
@@ -65,7 +67,7 @@ def test_resnet_that_plain_pytorch_exported_is_protected_and_answers_as_before(r
     assert scores.shape == (9, 3)
 
 
-def test_bundle_starts_in_observe_and_accounts_for_every_image(bundle: Path) -> None:
+def test_bundle_starts_in_observe_and_accounts_for_every_image(bundle: Path, miniature: Miniature) -> None:
     manifest = load_bundle(bundle).manifest
     assert (manifest.name, manifest.version, manifest.policy.name) == ("discs", "7", "observe")
     assert (manifest.detector, manifest.labels) == ("linear-late", ("class_0", "class_1", "class_2"))
@@ -73,6 +75,12 @@ def test_bundle_starts_in_observe_and_accounts_for_every_image(bundle: Path) -> 
     assert images["in_fit"] // 2 + images["calibration_as_sent"] + images["in_test"] == 420  # each that fits is seen two ways
     assert images["out_fit"] // 2 + images["out_test"] == 300
     assert images["calibration_as_sent"] == images["calibration_reencoded"]
+    seen = read_seen(bundle, manifest.provenance.seen)
+    assert seen is not None
+    assert len(seen.hashes) == images["in_fit"] // 2 + images["calibration_as_sent"] + images["out_fit"] // 2
+    assert (bundle / "seen.bin").stat().st_size == 8 * len(seen.hashes)
+    sources = [[sha256(p.read_bytes()).digest() in seen for p in f.rglob("*.png")] for f in (miniature.inside, miniature.outside)]
+    assert [len(found) - sum(found) for found in sources] == [images["in_test"], images["out_test"]]
 
 
 def test_json_is_one_document_and_all_that_stdout_holds(protected_by_command: tuple[Done, Path]) -> None:
@@ -231,7 +239,7 @@ BAD: dict[str, tuple[list[str], int, list[str]]] = {
     "setting detector": ([*GOOD, "--set", "linaer-late.strength=1"], 2, ["detector 'linaer-late'", "did you mean 'linear-late'"]),
     "setting not fused": ([*GOOD, "--set", "knn.k=3"], 2, ["detector 'knn', which is not among these", "energy, linear-late"]),
     "setting name": ([*GOOD, "--set", "linear-late.strenght=1"], 2, ["no option 'strenght'", "did you mean 'strength'"]),
-    "setting type": ([*GOOD, "--set", "linear-late.strength=much"], 2, ["detector 'linear-late': strength", "valid number", "'much'"]),
+    "setting type": ([*GOOD, "--set", "linear-late.strength=x"], 2, ["detector 'linear-late': strength", "valid number", "'x'"]),
     "setting value": ([*GOOD, "--set", "linear-late.strength=-1"], 2, ["strength is -1.0", "greater than 0"]),
     "limit": ([*GOOD, "--limit", "10"], 2, ["--limit", "200"]),
     "option": ([*GOOD, "--detecter", "msp"], 2, ["--detecter", "--detector"]),
@@ -288,6 +296,7 @@ def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
         "bundle",
         "bundle/bundle.json",
         "bundle/model.onnx",
+        "bundle/seen.bin",
         "file",
         "photographs",
         "photographs/0000.png",

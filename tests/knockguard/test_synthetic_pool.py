@@ -54,5 +54,8 @@ def test_word_is_meant_unless_a_folder_has_that_name(
     assert not is_synthetic(Path("synthetics"))
     (tmp_path / "synthetic").mkdir()
     assert not is_synthetic(Path("synthetic"))
-    whole = Synthetic.of(look_through(miniature.inside, WHOLE, Reading(60, 0)), n=18, seed=0)
+    source = look_through(miniature.inside, WHOLE, Reading(60, 0))
+    whole = Synthetic.of(source, n=18, seed=0)
     assert (whole.counts(), set(whole.labels["all"])) == ({"all": 18}, set(KINDS))
+    first, *others = KINDS
+    assert set(Synthetic.of(source, n=18, seed=0, without=(first,)).labels["all"]) == set(others)
