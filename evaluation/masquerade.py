@@ -16,6 +16,7 @@ from guard.images import resize
 from guard.types import Array, Floats, Pixels
 
 Masquerade = Callable[[Pixels, Pixels, np.random.Generator], Pixels]
+LOOKALIKES = "lookalikes alone"  # the one that is a choice among the queries
 _FLAT = 1.0  # grey levels: a channel that deviates less is flat, and scaling it would amplify noise
 _CORNER = 0.1  # of the spectrum's side: the coarse structure whose strength is taken over
 
@@ -88,7 +89,7 @@ MASQUERADES: Mapping[str, Masquerade] = {
     "JPEG 40": partial(_re_encoded, transform="JPEG 40"),
     "colours of an in image": _colours,
     "coarse spectrum of an in image": _spectrum,
-    "lookalikes alone": _chosen,
+    LOOKALIKES: _chosen,
     "30 % of an in image blended in": partial(_blend, share=0.3),
     "50 % of an in image blended in": partial(_blend, share=0.5),
     "70 % of an in image blended in": partial(_blend, share=0.7),

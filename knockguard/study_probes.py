@@ -5,7 +5,7 @@ import numpy as np
 from evaluation.baseline import FEWEST
 from evaluation.detection_study import BenignRow, MasqueradeRow, StageRow
 from evaluation.evasion import SquareSearch
-from evaluation.masquerade import MASQUERADES, masquerade
+from evaluation.masquerade import LOOKALIKES, MASQUERADES, masquerade
 from evaluation.metrics import auroc
 from guard.benign import BENIGN, benign
 from guard.calibration import Threshold
@@ -70,8 +70,8 @@ def masquerade_rows(
 ) -> list[MasqueradeRow]:
     """Return what each detector still flags of queries that were dressed up, and of those searched against its score."""
     inside = worlds.adversary()
-    if inside is None or len(inside) < FEWEST:
-        note(f"the file gives the adversary fewer than {FEWEST} in images, so no query is dressed up; raise shares.adversary")
+    if inside is None:
+        note("the file gives the adversary no in images, so no query is dressed up; raise shares.adversary")
         return []
     pools = [matched.world.out_tests[pool][: _N_DRESSED // 2] for pool in ("near", "far") if pool in matched.world.out_tests]
     queries = np.concatenate(pools)
@@ -79,6 +79,11 @@ def masquerade_rows(
     thresholds = {name: matched.threshold(name, target_fpr) for name in detectors}
     rows, read = [], matched.reader(detectors)
     for name in MASQUERADES:
+        if name == LOOKALIKES and (fewest := min(len(inside), len(queries))) < FEWEST:
+            note(
+                f"left out: {name}; {fewest} images of the adversary's are too few to choose by, it takes {FEWEST} of either kind"
+            )
+            continue
         dressed = masquerade(name, queries, inside, seed=seed)
         moved = _moved(queries, dressed) if len(dressed) == len(queries) else 0.0
         scores = read(dressed)

