@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from evaluation.attacks.registry import customary_adversary
 from evaluation.optimiser import Optimiser, Weights
 from evaluation.pools import PoolChoice
 from guard.types import ApplyTo
@@ -120,6 +121,15 @@ def _short(value: Any) -> Any:
 
 
 Named = Annotated[Plugin, BeforeValidator(_short)]
+
+
+class Asking(Plugin):
+    """An attack; the `adversaries` that it names are met instead of the file's."""
+
+    adversaries: tuple[Named, ...] = ()
+
+
+Attacking = Annotated[Asking, BeforeValidator(_short)]
 Answering = Annotated[Policy, BeforeValidator(_short)]
 
 
@@ -170,7 +180,7 @@ class Experiment(_Frozen):
     """The whole file. `figures` names the paper's table that a report prints beside, `differs` what is not the same there.
 
     `budgets` are queries, ascending. `target_fpr` is what thresholds are calibrated to. Without surrogates and budgets nothing is
-    stolen, and detectors alone are measured.
+    stolen, and detectors alone are measured. Without `adversaries` each attack meets its customary one.
     """
 
     title: str
@@ -183,8 +193,8 @@ class Experiment(_Frozen):
     detectors: tuple[Named, ...] = ()
     target_fpr: Share = 0.05
     policies: Annotated[tuple[Answering, ...], Field(min_length=1)] = (Policy(name="observe"),)
-    attacks: Annotated[tuple[Named, ...], Field(min_length=1)] = (Plugin(name="knockoff"),)
-    adversaries: Annotated[tuple[Named, ...], Field(min_length=1)] = (Plugin(name="soft"),)
+    attacks: Annotated[tuple[Attacking, ...], Field(min_length=1)] = (Asking(name="knockoff"),)
+    adversaries: tuple[Named, ...] = ()
     budgets: tuple[Count, ...] = ()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
 
@@ -212,9 +222,13 @@ class Experiment(_Frozen):
         for victim, surrogate, policy in product(self.victims, self.surrogates, self.policies):
             flags = policy.apply_to is ApplyTo.FLAGGED and policy.name != "observe"
             detectors: tuple[Plugin | None, ...] = self.detectors if flags else (self.detectors[0] if self.detectors else None,)
-            grid = product(detectors, self.attacks, self.adversaries, self.budgets, self.seeds)
-            for detector, attack, adversary, budget, seed in grid:
+            thieves = [(attack, adversary) for attack in self.attacks for adversary in self.adversaries_of(attack)]
+            for detector, (attack, adversary), budget, seed in product(detectors, thieves, self.budgets, self.seeds):
                 yield Cell(victim, surrogate, detector, policy, attack, adversary, budget, seed)
+
+    def adversaries_of(self, attack: Asking) -> tuple[Plugin, ...]:
+        """Return who learns from an attack's answers: whom it names, else whom the file names, else its authors' way."""
+        return attack.adversaries or self.adversaries or (Plugin(name=customary_adversary(attack.name)),)
 
     def names(self) -> Mapping[str, frozenset[str]]:
         """Return every registered name that the file uses, by the word for its family: dataset, architecture, detector, ..."""
@@ -224,5 +238,5 @@ class Experiment(_Frozen):
             "detector": frozenset(p.name for p in self.detectors),
             "policy": frozenset(p.name for p in self.policies),
             "attack": frozenset(p.name for p in self.attacks),
-            "adversary": frozenset(p.name for p in self.adversaries),
+            "adversary": frozenset(p.name for attack in self.attacks for p in self.adversaries_of(attack)),
         }

@@ -8,6 +8,7 @@ from evaluation.attacks.registry import ATTACKS
 from evaluation.datasets import DATASETS
 from evaluation.experiment_file import Experiment, Plugin
 from evaluation.paper_figures import TABLES
+from evaluation.plugin_options import options_of
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError
 from guard.policies.registry import POLICIES
@@ -46,7 +47,9 @@ def _errors(experiment: Experiment, *, served: bool) -> Iterator[ConfigError]:
         )
     yield from _plugins(POLICIES, experiment.policies, "policy")
     yield from _plugins(ATTACKS, experiment.attacks, "attack")
-    yield from _plugins(ADVERSARIES, experiment.adversaries, "adversary")
+    adversaries = {a.label: a for attack in experiment.attacks for a in experiment.adversaries_of(attack)}
+    yield from _plugins(ADVERSARIES, tuple(adversaries.values()), "adversary")
+    yield from _twins(experiment)
     for table in experiment.figures:
         if table not in TABLES:
             yield ConfigError(f"the paper has no {table!r}{nearest(table, TABLES)}")
@@ -66,3 +69,21 @@ def _plugins(registry: Registry[Any], plugins: tuple[Plugin, ...], family: str) 
             from_options(registry.get(plugin.name), plugin.options, what=f"{family} {plugin.name!r}")
         except ConfigError as error:
             yield error
+
+
+def _twins(experiment: Experiment) -> Iterator[ConfigError]:
+    """Two thieves who ask alike and believe alike are one: their cells would hold the same figures, by construction."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for attack in experiment.attacks:
+        for adversary in experiment.adversaries_of(attack):
+            try:
+                asks = from_options(ATTACKS.get(attack.name), attack.options, what="").asking
+                learns = from_options(ADVERSARIES.get(adversary.name), adversary.options, what="")
+            except ConfigError:  # told already
+                continue
+            told = f"{attack.label} with {adversary.label}"
+            if (first := seen.setdefault((asks, learns.name, options_of(learns)), told)) != told:
+                yield ConfigError(
+                    f"{first!r} and {told!r} ask and learn the same, so their cells would be equal; leave one out, or give one "
+                    "of the attacks `adversaries` of its own"
+                )

@@ -16,7 +16,6 @@ import numpy as np
 from evaluation.adversaries.base import Adversary
 from evaluation.attacks.base import Attack, Pool, Turn
 from evaluation.ledger import open_ledger
-from evaluation.plugin_options import options_of
 from evaluation.target import Pace, Target, ask_rows
 from evaluation.transfer import Queries, TransferSet
 from grpc_api.client import GuardClient
@@ -62,7 +61,7 @@ class Campaign:
     def facts(self, target: Target) -> dict[str, str]:
         """Return what the transfer set depends on, in words."""
         return {
-            "attack": f"{self.attack.name} {options_of(self.attack)}",
+            "attack": self.attack.asking,
             "adversary": self.adversary.asking,
             "seed": str(self.seed),
             "turn": str(self.turn),

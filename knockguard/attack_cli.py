@@ -19,7 +19,10 @@ def attack(
     ] = Path("attack"),
     name: Annotated[str, typer.Option("--attack", help="What is asked: see `knockguard list`.")] = "knockoff",
     attack_option: Annotated[list[str] | None, typer.Option(help="An option of the attack, KEY=VALUE.")] = None,
-    adversary: Annotated[str, typer.Option(help="How it is asked, and what is done with the answers.")] = "soft",
+    adversary: Annotated[
+        str | None,
+        typer.Option(help="How it is asked, and what is done with the answers; by default as is customary."),
+    ] = None,
     adversary_option: Annotated[list[str] | None, typer.Option(help="An option of the adversary, KEY=VALUE.")] = None,
     queries: Annotated[int, typer.Option(min=1, help="Query budget.")] = 4000,
     limit: Annotated[int, typer.Option(min=2, help="The most images read from each source.")] = 20_000,
@@ -42,6 +45,7 @@ def attack(
     json: Json = False,
 ) -> None:
     """Carry out one extraction attack against a running gateway, and measure what the copy is worth."""
+    from evaluation.attacks.registry import customary_adversary
     from knockguard.attacking import AttackOptions, attack_endpoint
 
     options = AttackOptions(
@@ -52,7 +56,7 @@ def attack(
         out=out,
         attack=name,
         attack_options=tuple(attack_option or ()),
-        adversary=adversary,
+        adversary=adversary or customary_adversary(name),
         adversary_options=tuple(adversary_option or ()),
         queries=queries,
         limit=limit,

@@ -69,7 +69,8 @@ def plugins(cell: Cell) -> tuple[Attack, Adversary]:
 
 def asking(cell: Cell) -> tuple[str, ...]:
     """Return what cells that share a transfer set have in common beside their gateway."""
-    return cell.attack.label, plugins(cell)[1].asking
+    attack, adversary = plugins(cell)
+    return attack.asking, adversary.asking
 
 
 def n_clients(cells: Iterable[Cell]) -> int:

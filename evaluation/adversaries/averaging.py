@@ -11,7 +11,7 @@ from evaluation.adversaries.disguise import Disguise
 from evaluation.sketch import rows_of
 from evaluation.transfer import Queries, TransferSet
 from guard.errors import ConfigError
-from guard.types import Bools, Floats, Pixels
+from guard.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,9 @@ class Averaging(Disguise):
     its copies only is told by the others. What a mean cannot do: rows shuffled in all of their copies average to the even
     answer, which says nothing, so they are found and dropped and not restored; labels that come without values stay labels.
 
-    Near-duplicates are found as neighbours of one source within `levels` of the first of them, so a transfer set that was asked
-    plainly is believed as it is. Source: the design is ours.
+    Near-duplicates are found by their place: neighbours of one source, `copies` at a time, as `expand` puts them and whatever
+    whoever is behind does to their pixels. So images of a pool that were asked plainly are believed as they are.
+    Source: the design is ours.
     """
 
     name: ClassVar[str] = "averaging"
@@ -66,30 +67,20 @@ class Averaging(Disguise):
 
     def _means(self, asked: TransferSet) -> tuple[TransferSet, Bools]:
         """Return the first copies with their mean answers, and (n,) whether the copies agree."""
-        runs = list(self._runs(asked.queries))
+        runs = list(self._runs(asked.queries.sources))
         told = [_mean(asked.answers[run]) for run in runs]
         answers = np.array([mean for mean, _ in told], np.float32).reshape(len(runs), asked.n_classes)
         agreed = np.array([share > self.agreement for _, share in told], np.bool_)
         firsts = rows_of(asked, np.array([run.start for run in runs], np.int64))
         return TransferSet(firsts.queries, answers), agreed
 
-    def _runs(self, queries: Queries) -> Iterator[slice]:
-        """Yield the rows of each image: neighbours of one source that are near the first of them, at most `copies`."""
+    def _runs(self, sources: Ints) -> Iterator[slice]:
+        """Yield the rows of each image: neighbours of one source, at most `copies`."""
         start = 0
-        for row in range(1, len(queries) + 1):
-            if row == len(queries) or row - start == self.copies or not self._near(queries, start, row):
+        for row in range(1, len(sources) + 1):
+            if row == len(sources) or row - start == self.copies or sources[row] != sources[start]:
                 yield slice(start, row)
                 start = row
-
-    def _near(self, queries: Queries, first: int, other: int) -> bool:
-        if queries.sources[first] != queries.sources[other]:
-            return False
-        a, b = queries.pixels[first], queries.pixels[other]
-        return bool(_gap(a, b) <= self.levels)
-
-
-def _gap(a: Pixels, b: Pixels) -> int:
-    return int((np.maximum(a, b) - np.minimum(a, b)).max())
 
 
 def _mean(answers: Floats) -> tuple[Floats, float]:

@@ -6,6 +6,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from evaluation.plugin_options import options_of
 from evaluation.transfer import Queries, TransferSet
 from guard.errors import ConfigError, InvalidInputError
 from guard.types import Ints, Pixels
@@ -69,6 +70,11 @@ class Attack(ABC):
     needs_groups: ClassVar[bool] = False
     needs_inside: ClassVar[bool] = False  # group 0 must be the victim's own kind of image
     customary_adversary: ClassVar[str] = "soft"  # what its authors do with the answers; it composes with the others as well
+
+    @property
+    def asking(self) -> str:
+        """What tells its transfer sets from other attacks': those that ask alike say the same."""
+        return f"{self.name} {options_of(self)}"
 
     @final
     def next_queries(self, turn: Turn) -> Queries:

@@ -10,9 +10,13 @@ from evaluation.attacks.knockoff import Knockoff
 class Copycat(Knockoff):
     """Ask about the pool's images in random order, as `knockoff` does, and believe labels only.
 
-    What tells the two apart is the adversary, so this attack names another: `labels-only`. Given both the same seed, one
-    transfer set serves both. Source: Correia-Silva et al. 2018.
+    What tells the two apart is the adversary, so this attack's customary one is `labels-only`; one transfer set serves both,
+    and with the same adversary they are one attack. Source: Correia-Silva et al. 2018.
     """
 
     name: ClassVar[str] = "copycat"
     customary_adversary: ClassVar[str] = "labels-only"
+
+    @property
+    def asking(self) -> str:
+        return Knockoff().asking

@@ -6,6 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from evaluation.attacks.base import Attack, Turn
+from evaluation.attacks.in_distribution import InDistribution
+from evaluation.plugin_options import options_of
 from evaluation.transfer import Queries
 from guard.errors import ConfigError
 
@@ -27,6 +29,10 @@ class Mixture(Attack):
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError(f"share {self.share}; it is the share of in images, from 0 to 1")
+
+    @property
+    def asking(self) -> str:
+        return InDistribution(self.inside).asking if self.share == 1 else f"{self.name} {options_of(self)}"
 
     def choose(self, turn: Turn) -> Queries:
         # Both orders are the whole attack's, not the turn's: batches of any size walk through the same sequence.

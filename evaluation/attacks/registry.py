@@ -19,3 +19,9 @@ ATTACKS: Registry[Attack] = Registry(
         "confidence-filtered": "evaluation.attacks.confidence_filtered:ConfidenceFiltered",
     },
 )
+
+
+def customary_adversary(name: str) -> str:
+    """Return what an attack's authors do with its answers; what most do for a name that there is not."""
+    kind = ATTACKS.get(name) if name in set(ATTACKS) else Attack
+    return kind.customary_adversary

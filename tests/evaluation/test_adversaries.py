@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from evaluation.adversaries.base import Adversary
+from evaluation.adversaries.disguise import Disguise
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool, Turn
+from evaluation.attacks.jbda import Jbda
 from evaluation.attacks.registry import ATTACKS
 from evaluation.models import build
 from evaluation.surrogate import Student, copy_victim
@@ -38,9 +40,10 @@ def asked_by(attack: str, adversary: Adversary, n: int = 12) -> TransferSet:
     rng = np.random.default_rng(0)
     pool = Pool(rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), np.arange(40) % 2)
     asked = nothing_asked(side=(8, 8), n_classes=3)
-    while len(asked) < n * adversary.n_copies:
-        turn = Turn(pool, adversary.heard(asked), 4, 1)
-        queries = adversary.expand(ATTACKS.get(attack)().next_queries(turn))
+    while (left := n - len(asked) // adversary.n_copies) > 0:
+        turn = Turn(pool, adversary.heard(asked), min(4, left), 1)
+        choosing = Jbda(n_seeds=2, epochs=1) if " " in attack else ATTACKS.get(attack)()
+        queries = adversary.expand(choosing.next_queries(turn))
         bright = queries.pixels.mean(axis=(1, 2, 3)) / 255
         asked = asked.joined(queries, np.stack([bright / 2, 1 - bright, bright / 2], axis=1).astype(np.float32))
     return asked
@@ -63,6 +66,23 @@ def test_asks_its_number_of_copies_and_shows_the_attack_one_answer_each(adversar
     plain = asked_by("knockoff", ADVERSARIES.get("soft")())
     assert len(asked) == 12 * adversary.n_copies
     np.testing.assert_array_equal(adversary.heard(asked).queries.sources, plain.queries.sources)
+
+
+DISGUISES = [name for name in ADVERSARIES if issubclass(ADVERSARIES.get(name), Disguise)]
+
+
+@pytest.mark.parametrize("attack", ["knockoff", "jbda beyond its seeds"])
+@pytest.mark.parametrize("believes", list(ADVERSARIES))
+@pytest.mark.parametrize("name", DISGUISES)
+def test_any_two_of_them_together_hear_one_answer_for_each_query_chosen(name, believes, attack):
+    """Whatever the one behind does to the pixels, and when all queries of an attack have the one source SYNTHETIC."""
+    both = ADVERSARIES.get(name)(believes=believes)
+    asked = asked_by(attack, both)
+    heard = both.heard(asked)
+    assert len(asked) == 12 * both.n_copies
+    assert len(heard) == 12
+    means = asked.answers.reshape(12, both.n_copies, 3).mean(axis=1)
+    np.testing.assert_allclose(heard.answers, means, atol=1e-6)
 
 
 def test_the_same_answers_make_the_same_lesson(adversary):

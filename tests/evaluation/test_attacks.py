@@ -6,6 +6,7 @@ import pytest
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Attack, Pool, Turn
 from evaluation.attacks.jbda import Jbda
+from evaluation.attacks.mixture import Mixture
 from evaluation.attacks.registry import ATTACKS
 from evaluation.transfer import Queries, TransferSet, nothing_asked
 from guard.errors import ConfigError, InvalidInputError
@@ -97,6 +98,18 @@ def test_leaves_the_pool_and_what_was_asked_alone(attack):
 
 def test_what_it_is_customarily_combined_with_is_an_adversary(attack):
     assert attack.customary_adversary in ADVERSARIES
+
+
+def test_attacks_that_say_they_ask_the_same_do_and_others_do_not():
+    """By what they choose of a pool in which half is the victim's own kind."""
+    attacks = [*(ATTACKS.get(name)() for name in ATTACKS), Mixture(share=1.0)]
+    chosen = [carry_out(one, budget=14, batch=7).queries.sources for one in attacks]
+    pairs = [(i, j) for i in range(len(attacks)) for j in range(i)]
+    alike = {(attacks[i].name, attacks[j].name) for i, j in pairs if attacks[i].asking == attacks[j].asking}
+    assert alike == {("copycat", "knockoff"), ("mixture", "in-distribution")}
+    for i, j in pairs:
+        if attacks[i].asking == attacks[j].asking:
+            np.testing.assert_array_equal(chosen[i], chosen[j])
 
 
 def test_a_turn_that_does_not_fit_is_refused(attack):

@@ -10,6 +10,7 @@ from evaluation.experiment_names import check_names, problems
 from evaluation.experiment_reading import experiment_from, merged, read_experiment
 from evaluation.paper_figures import TABLES, figure
 from guard.errors import ConfigError
+from guard.policies.registry import POLICIES
 from guard.types import ApplyTo
 
 ROOT = Path(__file__).parents[2] / "experiments"
@@ -95,9 +96,63 @@ def test_cpu_file_splits_its_pool_by_class_matches_the_chain_and_trains_within_m
         assert max(experiment.budgets) * surrogate.training.epochs <= 100_000
 
 
-def test_six_policies_meet_five_attacks() -> None:
+def test_seven_policies_meet_five_attacks_each_with_its_customary_adversary_and_knockoff_with_another() -> None:
     experiment = read_experiment(ROOT / "cpu" / "attacks.toml")
-    assert (len(experiment.policies), len(experiment.attacks), len(list(experiment.cells()))) == (6, 5, 30)
+    assert (len(experiment.policies), len(experiment.attacks), len(list(experiment.cells()))) == (7, 5, 42)
+    thieves = {(cell.attack.name, cell.adversary.name) for cell in experiment.cells()}
+    assert thieves == {
+        ("knockoff", "soft"),
+        ("knockoff", "noise-corrected"),
+        ("knockoff-adaptive", "soft"),
+        ("activethief-kcenter", "soft"),
+        ("copycat", "labels-only"),
+        ("jbda", "labels-only"),
+    }
+    for policy in experiment.policies:  # what a policy's docstring says of where it is to stand
+        told = POLICIES.get(policy.name).__doc__ or ""
+        assert (policy.apply_to is ApplyTo.ALL) >= ("let the policy stand on all rows" in told), policy.name
+
+
+def test_each_attack_meets_whom_it_names_else_whom_the_file_names_else_its_customary_adversary() -> None:
+    def thieves(**changes: object) -> list[tuple[str, str]]:
+        return [(cell.attack.name, cell.adversary.name) for cell in small(**changes).cells()]
+
+    attacks = ["knockoff", "copycat", {"name": "jbda", "adversaries": ["sybil"]}]
+    assert thieves() == [("knockoff", "soft")]
+    assert thieves(attacks=attacks) == [("knockoff", "soft"), ("copycat", "labels-only"), ("jbda", "sybil")]
+    named = thieves(attacks=attacks[1:], adversaries=["averaging"])
+    assert named == [("copycat", "averaging"), ("jbda", "sybil")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "first", "second"),
+    [
+        ({"attacks": ["knockoff", "copycat"], "adversaries": ["soft"]}, "knockoff with soft", "copycat with soft"),
+        (
+            {"attacks": [{"name": "knockoff", "adversaries": ["soft", "labels-only"]}, "copycat"]},
+            "knockoff with labels-only",
+            "copycat with labels-only",
+        ),
+        (
+            {"attacks": ["mixture", {"name": "mixture", "options": {"share": 0.5}}]},
+            "mixture with soft",
+            "mixture-share=0.5 with soft",
+        ),
+        (
+            {"attacks": ["in-distribution", {"name": "mixture", "options": {"share": 1.0}}]},
+            "in-distribution with soft",
+            "mixture-share=1.0 with soft",
+        ),
+        (
+            {"adversaries": ["averaging", {"name": "averaging", "options": {"copies": 5}}]},
+            "knockoff with averaging",
+            "knockoff with averaging-copies=5",
+        ),
+    ],
+)
+def test_cells_that_would_be_equal_by_construction_are_refused(changes: dict[str, object], first: str, second: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{first}' and '{second}' .*leave one out"):
+        check_names(small(**changes), served=True)
 
 
 def test_recoveries_of_the_paper_are_the_ratios_of_its_accuracies() -> None:

@@ -99,7 +99,7 @@ def test_second_run_says_what_it_is_to_do_with_the_first(
 
 
 OTHERWISE: dict[str, tuple[list[str], str]] = {
-    "attack": (["--attack", "copycat"], "attack knockoff {}, and now it is copycat {}"),
+    "attack": (["--attack", "mixture"], "attack knockoff {}, and now it is mixture {"),
     "adversary": (["--adversary", "averaging"], "adversary asks plainly, and now it is averaging"),
     "seed": (["--seed", "1"], "seed 0, and now it is 1"),
     "pool": (["--limit", "100"], "pool of 300 images"),
