@@ -19,6 +19,7 @@ import torch
 from evaluation.evaluation_results import CellResult, Evaluation, Failure, VictimRow
 from evaluation.experiment_file import Cell, Experiment, Victim
 from knockguard.console import Stages, note
+from knockguard.data_print import data_fingerprint
 from knockguard.evaluate_cells import Ground, ask, asking, copied, detector_key, n_clients
 from knockguard.evaluate_images import read_images
 from knockguard.evaluate_serving import served
@@ -52,12 +53,13 @@ class Run:
         torch.set_num_threads(1)
         self._experiment, self._options = experiment, options
         self._store = store = Store(options.out / KEPT, code_fingerprint(but=_TELLS_ONLY))
-        files = [(p.name, p.stat().st_size) for p in sorted(options.data.iterdir())]
         # What victims are trained on hangs on less than what is done with them, so that other grids find them again.
-        self._world = store.fingerprint(experiment.model_dump_json(include={"pool", "chain"}), files)
+        self._world = store.fingerprint(experiment.model_dump_json(include={"pool", "chain"}))
         self._base = store.fingerprint(
-            experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"}), files
+            experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"})
         )
+        pools = {name for name in (experiment.pool.set, experiment.pool.second) if name}
+        self._images = {name: data_fingerprint(options.data, {name, *pools}) for name in {v.set for v in experiment.victims}}
         self._victim_store = Store(options.victims or store.folder, store.base)
         self._cells: dict[str, CellResult] = {}
         self._failures: dict[str, str] = {}
@@ -106,7 +108,7 @@ class Run:
 
     def _victim(self, victim: Victim, seed: int, cells: Sequence[Cell]) -> None:
         todo = [c for c in cells if c.id not in self._cells]
-        key = self._store.fingerprint(self._base, victim.model_dump_json(), seed)
+        key = self._victim_key(self._base, victim, seed)
         stage = f"row-{victim.name}-s{seed}"
         kept = self._store.load(stage, key)
         if kept is not None:
@@ -118,7 +120,7 @@ class Run:
         with stages.stage(f"{name}: images") as progress:
             images = read_images(self._experiment, victim, self._options.data, seed=seed, progress=progress)
         with stages.stage(f"{name}: training the victim") as progress:
-            made_from = self._store.fingerprint(self._world, victim.model_dump_json(), seed)
+            made_from = self._victim_key(self._world, victim, seed)
             task = Task(self._experiment, victim, seed, images, made_from)
             model = task.trained(self._victim_store, progress=progress)
         wanted = {detector_key(d): d for d in (*self._experiment.detectors, *(c.detector for c in todo))}
@@ -171,10 +173,13 @@ class Run:
 
     def _key(self, cell: Cell, *, asked: bool = False) -> str:
         """Return what a cell's result depends on, or its transfer set alone."""
-        parts = [cell.victim.model_dump_json(), detector_key(cell.detector), cell.policy.label, asking(cell), cell.seed]
+        parts = [detector_key(cell.detector), cell.policy.label, asking(cell)]
         if not asked:
             parts += [cell.surrogate.model_dump_json(), cell.adversary.label, cell.budget]
-        return self._store.fingerprint(self._base, *parts)
+        return self._store.fingerprint(self._victim_key(self._base, cell.victim, cell.seed), *parts)
+
+    def _victim_key(self, base: str, victim: Victim, seed: int) -> str:
+        return self._store.fingerprint(base, victim.model_dump_json(), self._images[victim.set], seed)
 
     def _spared(self, cells: Sequence[Cell], *, what: str) -> Spared:
         return Spared(self._failures, cells, what, self._options.out / FAILED_LOG)

@@ -26,13 +26,15 @@ class Dataset(ABC):
     """Reads one set from a user's data folder: Parquet files where there are any, else the layout its authors publish.
 
     `folders` are the names that the unpacked set goes by; the data folder itself will do as well. `marks` are paths in it, one of
-    which must exist. `layout` and `source` complete the message when there is none of it.
+    which must exist. `layout` and `source` complete the message when there is none of it. `beside` are tables that an archive
+    unpacks next to its folder.
     """
 
     name: ClassVar[str]
     splits: ClassVar[tuple[Split, ...]] = (Split.TRAIN, Split.TEST)
     folders: ClassVar[tuple[str, ...]]
     marks: ClassVar[tuple[str, ...]]
+    beside: ClassVar[tuple[str, ...]] = ()
     layout: ClassVar[str]
     source: ClassVar[str]
     mirrors: ClassVar[bool] = True  # a mirrored image shows the same class
@@ -47,14 +49,25 @@ class Dataset(ABC):
             found = read_tables(files)
             whole = image_set(self.name, split, found.images, found.labels, classes=found.classes)
             return whole.grouped(self.groups_of(found.paths))
-        for root in (*(data / folder for folder in self.folders), data):
-            if any((root / mark).exists() for mark in self.marks):
-                return self.read(root, split)
+        if (root := self._root(data)) is not None:
+            return self.read(root, split)
         looked = ", ".join(f"{folder}/" for folder in self.folders)
         raise InvalidInputError(
             f"{self.name} ({split}) is not in {data}: looked for {self.name}-{split}.parquet, then for {looked} or the folder "
             f"itself with {self.layout}. To get it: {self.source}"
         )
+
+    @final
+    def places(self, data: Path) -> list[Path]:
+        """Return the files and folders that `load` reads one split or the other from; none where the set is missing."""
+        tables = [parquet_files(data, self.name, split, only=split == self.splits[0]) for split in self.splits]
+        root = None if all(tables) else self._root(data)
+        found = [path for files in tables for path in files]
+        return found if root is None else [*found, root, *(path for n in self.beside if (path := root.parent / n).is_file())]
+
+    def _root(self, data: Path) -> Path | None:
+        roots = (*(data / folder for folder in self.folders), data)
+        return next((root for root in roots if any((root / mark).exists() for mark in self.marks)), None)
 
     @abstractmethod
     def read(self, root: Path, split: Split) -> ImageSet:

@@ -14,6 +14,7 @@ from guard.types import Ints
 _N_CLASSES = 43
 _TRAIN = ("Final_Training/Images", "GTSRB/Final_Training/Images", "GTSRB/Training", "Training")
 _TEST = ("Final_Test/Images", "GTSRB/Final_Test/Images")
+_TABLE = "GT-final_test.csv"
 
 
 class Gtsrb(Dataset):
@@ -26,6 +27,7 @@ class Gtsrb(Dataset):
     mirrors: ClassVar[bool] = False  # "keep left" becomes "keep right"
     folders: ClassVar[tuple[str, ...]] = ("GTSRB", "gtsrb")
     marks: ClassVar[tuple[str, ...]] = (*_TRAIN, *_TEST)
+    beside: ClassVar[tuple[str, ...]] = (_TABLE,)
     layout: ClassVar[str] = (
         "Final_Training/Images/00000/GT-00000.csv with its .ppm files, Final_Test/Images/ and GT-final_test.csv (torchvision's "
         "gtsrb/GTSRB/Training will do)"
@@ -60,9 +62,9 @@ def _train_tables(root: Path) -> list[tuple[Path, Path]]:
 
 def _test_table(root: Path) -> tuple[Path, Path]:
     for place in _TEST:
-        for table in (root / place / "GT-final_test.csv", root / "GT-final_test.csv", root.parent / "GT-final_test.csv"):
+        for table in (root / place / _TABLE, root / _TABLE, root.parent / _TABLE):
             if (root / place).is_dir() and table.is_file():
                 return root / place, table
     raise InvalidInputError(
-        f"{root} has no labelled test images; wanted are {' or '.join(_TEST)} and GT-final_test.csv (GTSRB_Final_Test_GT.zip)"
+        f"{root} has no labelled test images; wanted are {' or '.join(_TEST)} and {_TABLE} (GTSRB_Final_Test_GT.zip)"
     )

@@ -10,6 +10,7 @@ from evaluation.datasets.files import by_folder, listed, read_lines, read_table
 from evaluation.datasets.image_set import ImageSet, image_set
 from guard.errors import InvalidInputError
 
+_SOLUTION, _SYNSETS = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
 _DATA = "Data/CLS-LOC"  # in Kaggle's archive; torchvision's layout starts at train/ and val/
 
 
@@ -22,6 +23,7 @@ class ImageNet(Dataset):
     name: ClassVar[str] = "imagenet"
     folders: ClassVar[tuple[str, ...]] = ("ILSVRC", "imagenet", "ILSVRC2012")
     marks: ClassVar[tuple[str, ...]] = (f"{_DATA}/train", "train/n01440764", "val/n01440764")
+    beside: ClassVar[tuple[str, ...]] = (_SOLUTION, _SYNSETS)
     layout: ClassVar[str] = (
         "Data/CLS-LOC/train/n01440764/*.JPEG, Data/CLS-LOC/val/*.JPEG and LOC_val_solution.csv, LOC_synset_mapping.txt beside "
         "(or train/ and val/ with a folder a class)"
@@ -35,7 +37,7 @@ class ImageNet(Dataset):
         data = root / _DATA if (root / _DATA).is_dir() else root
         folder = data / ("train" if split is Split.TRAIN else "val")
         wnids = sorted(p.name for p in (data / "train").glob("n*") if p.is_dir()) or sorted(p.name for p in folder.glob("n*"))
-        solution = _beside(root, "LOC_val_solution.csv")
+        solution = _beside(root, _SOLUTION)
         if split is Split.TEST and not any(folder.glob("n*/")) and solution:
             rows = read_table(solution, ("ImageId", "PredictionString"))
             order = {wnid: i for i, wnid in enumerate(wnids)}
@@ -50,7 +52,7 @@ class ImageNet(Dataset):
 
 
 def _named(root: Path, wnids: list[str]) -> tuple[str, ...]:
-    mapping = _beside(root, "LOC_synset_mapping.txt")
+    mapping = _beside(root, _SYNSETS)
     names = dict(line.split(" ", 1) for line in read_lines(mapping) if " " in line) if mapping else {}
     return tuple(f"{wnid} {names[wnid].split(',')[0]}" if wnid in names else wnid for wnid in wnids)
 

@@ -1,6 +1,7 @@
 """`knockguard evaluate` in miniature: a cell that fails takes no other with it, a second run does nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,20 @@ def test_finished_cells_are_not_done_again(
     again = carry_out(folder, "out")[1]
     assert "8 of 16 cells were finished before" in capsys.readouterr().err
     assert [c.model_dump() for c in again.cells] == [c.model_dump() for c in first.cells]  # seconds included
+
+
+def test_cells_of_other_images_are_not_taken_for_finished(
+    carried_out: tuple[bool, Evaluation], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The images are no images, under the same name and of the same size, so that nothing can be found but what was kept."""
+    shutil.copytree(folder / "data", tmp_path / "data")
+    shutil.copytree(folder / "out", tmp_path / "out")
+    table = tmp_path / "data" / "cifar10-train.parquet"
+    table.write_bytes(bytes(table.stat().st_size))
+    options = EvaluateOptions(folder / "small.toml", tmp_path / "data", tmp_path / "out", fresh=False)
+    assert not evaluate_file(options, as_json=True)
+    assert "were finished before" not in capsys.readouterr().err
+    assert read_evaluation(tmp_path / "out").cells == ()
 
 
 def test_cell_has_the_same_numbers_each_time_whatever_else_the_file_asks_for(
