@@ -1,19 +1,23 @@
 """Lines of an evaluation: cells that differ in their seed alone, put together, and the best of them by policy."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from evaluation.evaluation_results import CellResult, Evaluation, Interval
+from evaluation.evaluation_results import CellResult, Evaluation, Interval, Measures
 
 UNDEFENDED = "observe"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Cells that differ in their seed alone, at one budget."""
+    """Cells that differ in their seed alone, at one budget; `chosen` among others by one half of the test images.
+
+    What is chosen so is told of the other half, and any other line of all test images.
+    """
 
     cells: tuple[CellResult, ...]
+    chosen: bool = False
 
     @property
     def first(self) -> CellResult:
@@ -22,24 +26,34 @@ class Line:
     @property
     def recovery(self) -> float:
         """The mean recovery over seeds."""
-        return fmean(c.recovery for c in self.cells)
+        return fmean(self.recoveries)
+
+    @property
+    def recoveries(self) -> tuple[float, ...]:
+        """The recovery of each seed."""
+        return tuple(m.recovery for m in self._measures)
+
+    @property
+    def fidelity(self) -> float:
+        """The mean fidelity over seeds."""
+        return fmean(m.fidelity for m in self._measures)
 
     @property
     def net(self) -> float | None:
         """The mean net recovery over seeds, None if one of them has none."""
-        found = [c.net_recovery for c in self.cells]
+        found = [m.net_recovery for m in self._measures]
         return None if None in found else fmean(n for n in found if n is not None)
 
     @property
     def recovery_interval(self) -> Interval:
         """The mean interval over seeds: of test images, as each seed met them."""
-        lows, highs = zip(*(c.recovery_interval for c in self.cells), strict=True)
+        lows, highs = zip(*(m.recovery_interval for m in self._measures), strict=True)
         return fmean(lows), fmean(highs)
 
     @property
     def net_interval(self) -> Interval | None:
         """The mean interval of the net recovery, None if a seed has none."""
-        found = [c.net_recovery_interval for c in self.cells if c.net_recovery_interval is not None]
+        found = [m.net_recovery_interval for m in self._measures if m.net_recovery_interval is not None]
         if len(found) < len(self.cells):
             return None
         lows, highs = zip(*found, strict=True)
@@ -53,6 +67,16 @@ class Line:
             return f"{name}, to {rows}"
         return f"{name} ({self.first.detector})" if self.first.detector is not None and name != UNDEFENDED else name
 
+    @property
+    def chosen_by(self) -> float | None:
+        """The mean recovery on the half of the test images that chooses, None if a file has none."""
+        found = [c.chosen_by for c in self.cells if c.chosen_by is not None and c.told is not None]
+        return fmean(found) if len(found) == len(self.cells) else None
+
+    @property
+    def _measures(self) -> tuple[Measures, ...]:
+        return tuple(c.told if self.chosen and c.told is not None else c for c in self.cells)
+
 
 def lines_of(evaluation: Evaluation) -> list[Line]:
     """Return the cells in the grid's order, seeds put together."""
@@ -64,12 +88,32 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
 
 def best(evaluation: Evaluation) -> list[Line]:
     """Return for each victim and policy the line, at the largest budget, of whoever recovers most."""
+    return [_strongest(lines) for lines in _candidates(evaluation)]
+
+
+def choice(evaluation: Evaluation) -> str:
+    """Return what is to be known of how the best were chosen, nothing where there was no choice."""
+    several = [lines for lines in _candidates(evaluation) if len(lines) > 1]
+    if not several:
+        return ""
+    n = max(map(len, several))
+    if all(_strongest(lines).chosen for lines in several):
+        return (
+            f"The best is chosen among up to {n} by one half of the test images; its recoveries, fidelity and intervals are of "
+            "the other half, so that the choice does not flatter it."
+        )
+    return (
+        f"The best was chosen among up to {n} on the very test images that its figures are of: some of its lead is luck, and its "
+        "interval does not count the choice."
+    )
+
+
+def _candidates(evaluation: Evaluation) -> list[list[Line]]:
     largest = max((c.budget for c in evaluation.cells), default=0)
-    found: dict[tuple[str, str], Line] = {}
+    found: dict[tuple[str, str], list[Line]] = {}
     for line in lines_of(evaluation):
-        place = line.first.victim, line.policy
-        if line.first.budget == largest and (place not in found or line.recovery > found[place].recovery):
-            found[place] = line
+        if line.first.budget == largest:
+            found.setdefault((line.first.victim, line.policy), []).append(line)
     return list(found.values())
 
 
@@ -81,3 +125,10 @@ def extremes(evaluation: Evaluation) -> Iterator[tuple[str, Line | None, Line | 
     for victim, lines in by_victim.items():
         open_ = next((line for line in lines if line.first.policy == UNDEFENDED), None)
         yield victim, open_, min((line for line in lines if line is not open_), key=lambda line: line.recovery, default=None)
+
+
+def _strongest(lines: list[Line]) -> Line:
+    chosen_by = [line.chosen_by for line in lines]
+    if len(lines) > 1 and None not in chosen_by:
+        return replace(max(lines, key=lambda line: line.chosen_by or 0.0), chosen=True)
+    return max(lines, key=lambda line: line.recovery)

@@ -90,8 +90,21 @@ class VictimRow(_Frozen):
         return 1 / self.n_classes
 
 
-class CellResult(_Frozen):
-    """One point of the grid. Its intervals are the bootstrap's over test images: they say nothing of another training.
+class Measures(_Frozen):
+    """What a copy does on test images; intervals are the bootstrap's over them: they say nothing of another training."""
+
+    recovery: Number
+    recovery_interval: Interval
+    net_recovery: Number | None  # None where the victim is not above chance
+    net_recovery_interval: Interval | None = None
+    fidelity: Share
+
+
+class CellResult(Measures):
+    """One point of the grid, measured on all test images.
+
+    `chosen_by` is the recovery on one half of them, by which the best of several cells is chosen, and `told` what the copy does
+    on the other half (see `evaluation.halves`); files of older versions have neither.
 
     `n_flagged` of `n_asked` queries, and `benign_flagged` of `benign_n` test images sent by a customer, are None without a
     detector. `answers` counts the answers' top labels by class, `recalls` is the copy's accuracy by class: the two of figure 1.
@@ -110,17 +123,14 @@ class CellResult(_Frozen):
     n_answered: Count
     n_flagged: Count | None
     surrogate_accuracy: Share
-    recovery: Number
-    recovery_interval: Interval
-    net_recovery: Number | None  # None where the victim is not above chance
-    net_recovery_interval: Interval | None = None
-    fidelity: Share
     benign_accuracy: Share
     benign_flagged: Count | None
     benign_n: Count
     answers: tuple[Count, ...]
     recalls: tuple[Share | None, ...]
     seconds: Number
+    chosen_by: Number | None = None
+    told: Measures | None = None
 
 
 class Failure(_Frozen):

@@ -35,7 +35,7 @@ def best_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             c.adversary,
             times(line.recovery, line.recovery_interval) + _by_seed(line),
             times(line.net, line.net_interval),
-            f"{fmean(x.fidelity for x in line.cells):.2f}",
+            f"{line.fidelity:.2f}",
             share(c.n_flagged, c.n_asked),
             f"{fmean(x.benign_accuracy for x in line.cells):.3f}",
             share(c.benign_flagged, c.benign_n),
@@ -102,7 +102,7 @@ def cell_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             f"{c.n_asked:,}",
             f"{line.recovery:.2f}x",
             times(line.net),
-            f"{fmean(x.fidelity for x in line.cells):.2f}",
+            f"{line.fidelity:.2f}",
             share(c.n_flagged, c.n_asked),
             share(max(c.answers, default=0), c.n_answered),
         )
@@ -161,7 +161,7 @@ def times(value: float | None, interval: Interval | None = None) -> str:
 
 def _by_seed(line: Line) -> str:
     """Return each seed's own recovery, where there are several."""
-    return f"; seeds: {', '.join(times(c.recovery) for c in line.cells)}" if len(line.cells) > 1 else ""
+    return f"; seeds: {', '.join(times(r) for r in line.recoveries)}" if len(line.cells) > 1 else ""
 
 
 def share(part: int | None, whole: int) -> str:

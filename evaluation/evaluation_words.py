@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from evaluation.evaluation_lines import UNDEFENDED, Line, best, extremes
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, choice, extremes
 from evaluation.evaluation_paper import beside
 from evaluation.evaluation_results import Evaluation, VictimRow
 from evaluation.evaluation_tables import best_rows, cell_rows, detector_rows, share, threshold_rows, times, victim_rows
@@ -82,7 +82,9 @@ def account(evaluation: Evaluation) -> list[Section]:
     if doubts := list(_cautions(evaluation)):
         sections.append(Section(CARE, (_list(doubts),)))
     if evaluation.cells:
-        sections.append(Section(BEST, (_table(best_rows(evaluation)), Block("text", (_NOTE,)))))
+        sections.append(
+            Section(BEST, (_table(best_rows(evaluation)), Block("text", tuple(filter(None, (choice(evaluation), _NOTE))))))
+        )
     if rows := beside(evaluation):
         head = ("victim", "quantity", "this run", "paper", "where")
         body = _table([head, *((r.victim, r.quantity, r.ours, r.theirs, r.where) for r in rows)])

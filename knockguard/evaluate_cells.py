@@ -12,8 +12,9 @@ from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Attack
 from evaluation.attacks.registry import ATTACKS
 from evaluation.bootstrap import net_recovery_interval, recovery_interval
-from evaluation.evaluation_results import CellResult
+from evaluation.evaluation_results import CellResult, Measures
 from evaluation.experiment_file import Cell, Plugin
+from evaluation.halves import choosing_half
 from evaluation.metrics import answer_counts, balanced_accuracy, by_class, fidelity, net_recovery, recovery
 from evaluation.replay import Campaign
 from evaluation.surrogate import Student, copy_victim
@@ -22,7 +23,7 @@ from evaluation.transfer import TransferSet
 from exporters.runtime import run
 from guard.preprocess import to_inputs
 from guard.settings import from_options
-from guard.types import Floats, Pixels, Reporter
+from guard.types import Bools, Floats, Ints, Pixels, Reporter
 from knockguard.evaluate_images import Images
 from knockguard.evaluate_serving import Endpoint
 from knockguard.evaluate_victim import Task, TrainedVictim
@@ -114,9 +115,8 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
     copy = copy_victim(stolen, adversary=plugins(cell)[1], student=student, seed=cell.seed + 1, progress=progress)
     test, labels = ground.images.pixels["test"], ground.images.labels["test"]
     logits, victim = predict(copy, test), ground.trained.test
-    accuracy, own = balanced_accuracy(logits, labels), balanced_accuracy(victim, labels)
-    chance = 1 / len(ground.images.classes)
-    hits = logits.argmax(axis=1) == labels, victim.argmax(axis=1) == labels
+    whole = _Answers(logits, victim, labels, len(ground.images.classes))
+    chosen_by, told = whole.by_half(seed=cell.seed)
     return CellResult(
         id=cell.id,
         victim=cell.victim.name,
@@ -130,19 +130,52 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
         n_asked=len(stolen),
         n_answered=int((stolen.answers.sum(axis=1) > 0).sum()),
         n_flagged=ground.n_flagged(stolen.queries.pixels) if cell.detector else None,
-        surrogate_accuracy=accuracy,
-        recovery=recovery(accuracy, own),
-        recovery_interval=recovery_interval(*hits, labels, seed=cell.seed),
-        net_recovery=net_recovery(accuracy, own, chance=chance) if own > chance else None,
-        net_recovery_interval=net_recovery_interval(*hits, labels, chance=chance, seed=cell.seed) if own > chance else None,
-        fidelity=fidelity(logits, victim),
+        surrogate_accuracy=balanced_accuracy(logits, labels),
+        **whole.measures(seed=cell.seed).model_dump(),
         benign_accuracy=_benign_accuracy(asked.benign, ground),
         benign_flagged=ground.n_flagged(test) if cell.detector else None,
         benign_n=len(labels),
         answers=answer_counts(stolen.answers),
         recalls=by_class(logits, labels),
         seconds=round(monotonic() - started, 1),
+        chosen_by=None if chosen_by is None else chosen_by.recovery,
+        told=told,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What copy and victim say, (n, k) each, of test images of these labels (n,)."""
+
+    copy: Floats
+    victim: Floats
+    labels: Ints
+    n_classes: int
+
+    def by_half(self, *, seed: int) -> tuple[Measures, Measures] | tuple[None, None]:
+        """Return what the half that chooses says, then the other; nothing if they are so small that the victim has none right."""
+        chooses = choosing_half(self.labels, seed=seed)
+        right = self.victim.argmax(axis=1) == self.labels
+        if not (right[chooses].any() and right[~chooses].any()):
+            return None, None
+        return self._of(chooses).measures(seed=seed), self._of(~chooses).measures(seed=seed)
+
+    def _of(self, which: Bools) -> "_Answers":
+        return _Answers(self.copy[which], self.victim[which], self.labels[which], self.n_classes)
+
+    def measures(self, *, seed: int) -> Measures:
+        """InvalidInputError if the victim is never right: nothing could be recovered of it."""
+        accuracy, own = (balanced_accuracy(answers, self.labels) for answers in (self.copy, self.victim))
+        hits = (answers.argmax(axis=1) == self.labels for answers in (self.copy, self.victim))
+        columns, chance = (*hits, self.labels), 1 / self.n_classes
+        above = own > chance
+        return Measures(
+            recovery=recovery(accuracy, own),
+            recovery_interval=recovery_interval(*columns, seed=seed),
+            net_recovery=net_recovery(accuracy, own, chance=chance) if above else None,
+            net_recovery_interval=net_recovery_interval(*columns, chance=chance, seed=seed) if above else None,
+            fidelity=fidelity(self.copy, self.victim),
+        )
 
 
 def _benign_accuracy(benign: Floats, ground: Ground) -> float:

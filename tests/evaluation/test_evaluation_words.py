@@ -77,6 +77,36 @@ def test_best_adversary_counts_by_policy_at_the_largest_budget() -> None:
     )
 
 
+def on_halves(chosen_by: float, told: float, **changes: object) -> CellResult:
+    half = {"recovery": told, "recovery_interval": (told - 0.2, told + 0.2), "net_recovery": told, "fidelity": 0.4}
+    return cell("observe", (chosen_by + told) / 2, chosen_by=chosen_by, told=half, **changes)
+
+
+def test_best_of_several_is_chosen_on_one_half_and_told_of_the_other() -> None:
+    """By the half that chooses the first is the best, by all images and by the half that tells the second."""
+    run = evaluation(on_halves(0.8, 0.5), on_halves(0.7, 0.8, adversary="labels-only"))
+    [line] = best(run)
+    assert (line.first.adversary, line.recovery, line.net, line.fidelity) == ("soft", 0.5, 0.5, 0.4)
+    assert line.recovery_interval == pytest.approx((0.3, 0.7))
+    text = markdown(run)
+    assert "0.50x (0.30 to 0.70)" in text
+    assert "among up to 2 by one half of the test images" in text
+
+
+def test_only_cell_of_a_policy_is_told_of_all_images() -> None:
+    run = evaluation(on_halves(0.8, 0.5))
+    assert best(run)[0].recovery == pytest.approx(0.65)
+    assert "chosen among" not in markdown(run)
+
+
+def test_choice_on_the_test_images_themselves_is_owned_up_to() -> None:
+    """Files of older versions have no halves."""
+    assert "among up to 2 on the very test images" in markdown(RUN)
+    mixed = evaluation(on_halves(0.8, 0.5), cell("observe", 0.6, adversary="labels-only"))
+    assert best(mixed)[0].recovery == pytest.approx(0.65)
+    assert "on the very test images" in markdown(mixed)
+
+
 def test_seeds_are_averaged_and_each_is_told() -> None:
     given = {"net_recovery_interval": (0.6, 0.8)}
     run = evaluation(cell("observe", 0.9, **given), cell("observe", 0.5, seed=1, **given))
@@ -100,6 +130,31 @@ def test_papers_cells_stand_beside_the_plain_attack_and_never_across_tables() ->
     assert told["table 7, CIFAR10-RN34", "recovery, full vectors"] == ("0.90x", "0.75x")
     assert told["table 7, CIFAR10-RN34", "recovery, labels alone"] == ("0.60x", "0.57x")
     assert told["table 5, CIFAR10-RN34", "victim's accuracy"] == ("80.0 %", "94.6 %")
+
+
+def test_figures_of_all_victims_together_stand_beside_the_range_of_ours() -> None:
+    """Section 5.3 prints the lowest and the highest accuracy of a copy, section 5.4 a rate of true negatives."""
+    other = RUN.victims[0].model_copy(update={"name": "W"})
+    cells = (
+        cell("observe", 0.5),
+        cell("observe", 0.9, victim="W"),
+        cell("observe", 1.0, attack="in-distribution", n_flagged=10),
+        cell("observe", 1.0, adversary="averaging"),
+    )
+    run = evaluation(*cells, victims=(RUN.victims[0], other), figures=("section5.3", "section5.4"))
+    assert [(b.victim, b.quantity, b.ours, b.theirs, b.where) for b in beside(run)] == [
+        ("V", "copy's accuracy, lowest over victims", "40.0 %", "3.9 %", "section 5.3, all victims"),
+        ("W", "copy's accuracy, highest over victims", "72.0 %", "41.9 %", "section 5.3, all victims"),
+        ("V", "in let through (TNR), energy", "95.0 %", "50 %", "section 5.4, all victims"),
+        ("V", "in-distribution queries let through, energy", "90.0 %", "-", "section 5.4, all victims"),
+        ("W", "in let through (TNR), energy", "95.0 %", "50 %", "section 5.4, all victims"),
+    ]
+    assert [b.ours for b in beside(evaluation(figures=("section5.3",)))] == ["-", "-"]
+
+
+def test_second_pools_rates_are_not_paired_with_the_attacks_pool() -> None:
+    run = evaluation(figures=("table4-imagenet", "table4-openimages"))
+    assert {b.where for b in beside(run)} == {"table4-imagenet, CIFAR10-RN34".replace("table", "table ")}
 
 
 def test_cell_that_is_missing_is_a_dash() -> None:
