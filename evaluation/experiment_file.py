@@ -19,6 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*._-]*$", max_length
 Kinds = Annotated[str, Field(pattern=r"^n\d{8}(-n\d{8})?$")]  # a WordNet id, or a range of them: they are numbered by topic
 Count = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Part = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -51,13 +52,15 @@ class Network(_Frozen):
 class Shares(_Frozen):
     """How the victim's training split is divided; what its owner tests on is the published test split.
 
+    `detector` fits detectors and tells the matched chain of sizes, `calibration` sets thresholds; a run that needs neither may
+    give the victim everything (`victim = 1.0, detector = 0.0, calibration = 0.0`).
     `adversary` is what a thief has of the victim's own kind of image, for the attacks that ask with it.
     """
 
-    victim: Share = 0.7
-    detector: Share = 0.2
-    calibration: Share = 0.1
-    adversary: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    victim: Annotated[float, Field(gt=0, le=1)] = 0.7
+    detector: Part = 0.2
+    calibration: Part = 0.1
+    adversary: Part = 0.0
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -212,6 +215,11 @@ class Experiment(_Frozen):
             raise ValueError("there is nothing to measure; give surrogates and budgets, or detectors")
         if list(self.budgets) != sorted(set(self.budgets)):
             raise ValueError(f"budgets are {list(self.budgets)}; write them ascending, each once")
+        for victim in self.victims:
+            if self.detectors and not (victim.shares.detector and victim.shares.calibration):
+                raise ValueError(f"{victim.name} has no images to fit or to calibrate detectors; give them shares above 0")
+            if self.chain.matched and not victim.shares.detector:
+                raise ValueError(f"the matched chain is made from {victim.name}'s share `detector`; give it one above 0")
         ids = [cell.id for cell in self.cells()]
         if len(set(ids)) < len(ids):
             raise ValueError("two cells of the grid are the same; name victims and surrogates apart, and list nothing twice")

@@ -163,7 +163,7 @@ class Run:
 
     def _transfer_set(self, ground: Ground, cell: Cell) -> Path:
         """Return where a transfer set is kept, named by all that it depends on, and drop what other inputs left."""
-        parts = (self._key(cell, asked=True), ground.bundle.manifest.sha256, ground.bundle.measured[0].threshold.value)
+        parts = (self._key(cell, asked=True), ground.bundle.manifest.sha256, ground.bundle.manifest.detectors[0].threshold.value)
         stem = f"asked-{_digest(cell.victim.name, detector_key(cell.detector), cell.policy.label, asking(cell), cell.seed)}"
         path = self._options.out / KEPT / f"{stem}-{self._store.fingerprint(*parts)}.npz"
         for old in path.parent.glob(f"{stem}-*"):
@@ -173,7 +173,7 @@ class Run:
 
     def _key(self, cell: Cell, *, asked: bool = False) -> str:
         """Return what a cell's result depends on, or its transfer set alone."""
-        parts = [detector_key(cell.detector), cell.policy.label, asking(cell)]
+        parts: list[object] = [detector_key(cell.detector), cell.policy.label, asking(cell)]
         if not asked:
             parts += [cell.surrogate.model_dump_json(), cell.adversary.label, cell.budget]
         return self._store.fingerprint(self._victim_key(self._base, cell.victim, cell.seed), *parts)

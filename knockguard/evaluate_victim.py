@@ -23,11 +23,11 @@ from guard.types import Floats, Reporter
 from knockguard.baseline import Baseline, measure_baseline
 from knockguard.evaluate_images import Images
 from knockguard.experiment_victim import N_SAMPLE, spec_of, trained_network
-from knockguard.protect import Material, Measured, Plan, Protected, protect
+from knockguard.protect import Material, Measured, Plan, Protected, batches, protect
 from knockguard.store import Store
+from knockguard.unguarded import unguarded
 
 MODEL = "victim"
-WATCHED = "msp"  # a bundle has a detector; where the file names none this one is put in and nothing heeds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +79,26 @@ class Task:
         export_victim(model.to("cpu"), path, sample=sample, stages=architecture(victim.architecture).stages)
         graph = load_graph(path)
         plain = graph_bytes(feature_graph(graph, find_taps(graph)))
-        test = run(plain, to_inputs(images.pixels["test"], self.spec), outputs=("probabilities",))["probabilities"]
+        test = run(plain, batches(images.pixels["test"], self.spec), outputs=("probabilities",))["probabilities"]
         digest = sha256(path.read_bytes()).hexdigest()
         store.save(stage, self.key, {"sha256": np.array(digest), "test": test})
         return TrainedVictim(path, test)
 
     def protected(self, onnx: Path, detector: Plugin | None, *, progress: Reporter) -> Protected:
-        """Return the victim's bundle with one detector, calibrated on images of its own."""
-        chosen = detector or Plugin(name=WATCHED)
+        """Return the victim's bundle with one detector, calibrated on images of its own, or with one that flags nothing."""
+        graph = load_graph(onnx)
+        taps = find_taps(graph)
+        if detector is None:
+            return unguarded(graph, taps, Plan(self.spec, MODEL, self.images.classes), self.images.pixels["test"], original=onnx)
         plan = Plan(
             self.spec,
             MODEL,
             self.images.classes,
-            detectors=(chosen.name,),
+            detectors=(detector.name,),
             target_fpr=self.experiment.target_fpr,
-            options={chosen.name: chosen.options},
+            options={detector.name: detector.options},
         )
-        graph = load_graph(onnx)
-        return protect(graph, find_taps(graph), self.material, plan, original=onnx, progress=progress)
+        return protect(graph, taps, self.material, plan, original=onnx, progress=progress)
 
     def row(self, test: Floats, bundles: Mapping[str, Protected]) -> VictimRow:
         """Return what the run says of the victim and of what its detectors do."""

@@ -205,9 +205,9 @@ def _fit(  # noqa: PLR0913  # the victim is two of them
     """Fit every detector on one pass of the victim over the fitting images."""
     graph = graph_bytes(feature_graph(victim, taps))
     total = len(material.in_fit) + len(material.out_fit)
-    inside = run(graph, _inputs(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
+    inside = run(graph, batches(material.in_fit, plan.spec), progress=lambda done, _: progress(done, total))
     outside = run(
-        graph, _inputs(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
+        graph, batches(material.out_fit, plan.spec), progress=lambda done, _: progress(done + len(material.in_fit), total)
     )
     probabilities = inside["probabilities"]
     labels = probabilities.argmax(axis=1).astype(np.int64)
@@ -224,7 +224,7 @@ class _Scored:
 
 
 def _scored(fused: bytes, pixels: Pixels, spec: InputSpec) -> _Scored:
-    found = run(fused, _inputs(pixels, spec), outputs=("scores", "probabilities"))
+    found = run(fused, batches(pixels, spec), outputs=("scores", "probabilities"))
     return _Scored(found["scores"], found["probabilities"].argmax(axis=1))
 
 
@@ -237,6 +237,6 @@ def _threshold(scored: _Scored, column: int, plan: Plan) -> Threshold:
     )
 
 
-def _inputs(pixels: Pixels, spec: InputSpec) -> Iterator[Floats]:
+def batches(pixels: Pixels, spec: InputSpec) -> Iterator[Floats]:
     """Yield model inputs in batches: as float32 all of them at once would take four times the images' own memory."""
     return (to_inputs(pixels[start : start + _AT_ONCE], spec) for start in range(0, len(pixels), _AT_ONCE))
