@@ -30,7 +30,8 @@ class By(StrEnum):
 class PoolChoice:
     """Which sets, and how they are split. `second` is another source to test on; nothing is ever fitted on it.
 
-    `per_class` bounds how many images of each class are used, all by default.
+    `per_class` bounds how many images of each class are used, all by default. `n_fit` bounds how many of the detector's side fit
+    it: a draw in which classes keep their shares.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # it is read from experiment files as it is
@@ -40,6 +41,7 @@ class PoolChoice:
     by: By = By.CLASSES
     detector_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     per_class: Annotated[int, Field(ge=1)] | None = None
+    n_fit: Annotated[int, Field(ge=1)] = 8_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from guard.types import Ints, Pixels, Reporter
 from knockguard.experiment_victim import own_images
 
 _AT_ONCE = 1024
-N_FIT_MOST = 8_000  # out images that fit a detector
 _N_POOL_LEAST = 4_096  # for attacks that choose
 
 
@@ -57,10 +56,10 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
     classes = parts["victim"].classes
     pools = load_pools(data, experiment.pool, seed=seed)
     most = max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
-    parts |= {
-        "out_fit": without(pools.detector, victim.own_kinds).sample(N_FIT_MOST, seed=seed),
-        "pool": pools.attack.sample(most, seed=seed),
-    }
+    parts["pool"] = pools.attack.sample(most, seed=seed)
+    fits = without(pools.detector, victim.own_kinds)
+    if experiment.detectors or experiment.chain.matched:
+        parts["out_fit"] = fits.sample(experiment.pool.n_fit, seed=seed)
     if victim.balance:
         parts["victim"] = parts["victim"].balanced(seed=seed)
     size = (victim.size, victim.size)
@@ -75,7 +74,8 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
         pixels[name] = _through(images, matching, size=victim.size, seed=[seed, number])
         done += len(images)
         progress(done, n)
-    return Images(pixels, {k: v.labels for k, v in parts.items()}, classes, _history(matching, pools))
+    fitted = f"; {len(parts['out_fit']):,} of {len(fits):,} out images fit a detector" if experiment.detectors else ""
+    return Images(pixels, {k: v.labels for k, v in parts.items()}, classes, _history(matching, pools) + fitted)
 
 
 def _through(images: ImageSet, matching: Matching | None, *, size: int, seed: list[int]) -> Pixels:

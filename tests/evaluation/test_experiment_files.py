@@ -81,6 +81,28 @@ def test_paper_victims_are_trained_as_the_paper_says() -> None:
     assert (layers5.training.lr, layers5.training.drop_every, layers5.training.drop_to) == (0.001, 100, 0.5)
 
 
+@pytest.mark.parametrize("path", [p for p in WHOLE if p.parent.name == "paper"], ids=label)
+def test_paper_file_fits_detectors_on_all_of_their_side_and_else_gives_the_victim_everything(path: Path) -> None:
+    experiment = read_experiment(path)
+    assert experiment.pool.n_fit == 90_000
+    assert all((v.shares.victim == 1) == (not experiment.detectors) for v in experiment.victims)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"detectors": ["energy"]}, "no images to fit or to calibrate"),
+        ({"chain": {"matched": True}}, "the matched chain is made from V's share"),
+    ],
+)
+def test_share_of_nothing_is_refused_where_something_is_needed(changes: dict[str, object], said: str) -> None:
+    everything = {"victim": 1.0, "detector": 0.0, "calibration": 0.0}
+    plain = {"victim": {"shares": everything}, "chain": {"matched": False}}
+    assert small(**plain).victims[0].shares.victim == 1
+    with pytest.raises(ConfigError, match=said):
+        small(**(plain | changes))
+
+
 @pytest.mark.parametrize("path", [p for p in WHOLE if p.parent.name == "cpu"], ids=label)
 def test_cpu_file_splits_its_pool_by_class_matches_the_chain_and_trains_within_minutes(path: Path) -> None:
     experiment = read_experiment(path)
