@@ -13,7 +13,7 @@ from pathlib import Path
 from kept_page import keep
 
 from evaluation.detection_words import grid
-from evaluation.evaluation_lines import UNDEFENDED, Line, best, lines_of
+from evaluation.evaluation_lines import UNDEFENDED, Line, best, choice, lines_of
 from evaluation.evaluation_page import markdown
 from evaluation.evaluation_paper import LABEL_ONLY, SHUFFLE, plain_lines
 from evaluation.evaluation_results import Evaluation, read_evaluation
@@ -116,6 +116,7 @@ _ROWS = {"cifar10": "CIFAR10-RN34", "gtsrb": "GTSRB-RN34", "caltech101": "Caltec
 def page(named: Mapping[str, Evaluation]) -> str:
     """Return the whole page of these runs, by the names of their files."""
     lines = [INTRODUCTION, "## Each policy and its best adversary", "", *grid(*headline(named))]
+    lines += [*(f"- `{name}`: {told}" for name, e in named.items() if (told := choice(e))), ""]
     lines += [*matrix(named), "## The paper's directions", "", *grid(*directions(named)), VERDICT, GPU, *grid(*on_a_gpu())]
     return "\n".join([*lines, *(markdown(e, level=2) for e in named.values())]).rstrip() + "\n"
 
