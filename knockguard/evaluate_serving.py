@@ -21,6 +21,7 @@ from knockguard.gateway_process import gateway
 
 CUSTOMER = "customer"
 ROWS = 16
+_ANSWER_TIMEOUT_S = 600.0  # eight requests of a large network wait for each other, on a machine that may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,15 @@ class Endpoint:
         return asyncio.run(self._steal(campaign, n_queries, keys, progress))
 
     async def _benign(self, pixels: Pixels) -> Floats:
-        async with GuardClient(self.address, api_key=self.keys[0]) as client:
+        async with GuardClient(self.address, api_key=self.keys[0], timeout_s=_ANSWER_TIMEOUT_S) as client:
             return await answers(client, await look_up(client, MODEL), pixels, pace=Pace(ROWS, 4))
 
     async def _steal(self, campaign: Campaign, n_queries: int, keys: Sequence[str], progress: Reporter) -> TransferSet:
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(GuardClient(self.address, api_key=key)) for key in keys]
+            clients = [
+                await stack.enter_async_context(GuardClient(self.address, api_key=key, timeout_s=_ANSWER_TIMEOUT_S))
+                for key in keys
+            ]
             target = await look_up(clients[0], MODEL)
             return await replay(clients, target, campaign, Budget(n_queries, Pace(ROWS, 8)), progress=progress)
 

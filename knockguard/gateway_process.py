@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from guard.errors import BackendError
 
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 300.0  # one that ends is noticed at once; beside trainings the imports alone can take minutes
 _STOP_TIMEOUT_S = 15.0
 
 
