@@ -32,6 +32,8 @@ class PoolChoice:
 
     `per_class` bounds how many images of each class are used, all by default. `n_fit` bounds how many of the detector's side fit
     it: a draw in which classes keep their shares.
+    `attack_images` is how many a thief has, by default twice the largest budget and at least 4,096; attacks that choose want many
+    more than they ask.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # it is read from experiment files as it is
@@ -42,6 +44,7 @@ class PoolChoice:
     detector_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     per_class: Annotated[int, Field(ge=1)] | None = None
     n_fit: Annotated[int, Field(ge=1)] = 8_000
+    attack_images: Annotated[int, Field(ge=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,19 @@ from evaluation.training import Training, predict, train
 from evaluation.transfer import Queries, TransferSet
 from guard.types import Floats, Pixels
 
+LEAST_STEPS = 100  # an attack's: its first answers fill too few batches for a copy to learn from in any usual number of epochs
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """How a rough copy is trained: `epochs` over at most `n_most` answers, drawn at random, believed as they came.
+    """How a rough copy is trained: `epochs` over every answer, `least_steps` steps at least, each answer believed as it came.
 
-    The bound keeps a turn's cost the same however much was asked: 64 steps an epoch at the default.
+    Of more than `n_most` answers as many are drawn at random.
     """
 
     epochs: int = 5
-    n_most: int = 4096
+    least_steps: int = 1
+    n_most: int | None = None
     architecture: str = "cnn-small"
 
     def draw(self, asked: TransferSet, *, seed: int, flips: float = 0.0) -> nn.Module | None:
@@ -28,13 +31,14 @@ class Sketch:
 
         `flips`: the share of answers, below 1, that are believed to have been drawn evenly; the copy is fitted through them.
         """
-        if len(asked) > self.n_most:
+        if self.n_most is not None and len(asked) > self.n_most:
             asked = rows_of(asked, np.sort(np.random.default_rng(seed).permutation(len(asked))[: self.n_most]))
         lesson = Soft().prepare(asked)
         if len(lesson) < 2:
             return None
         model = build(self.architecture, n_classes=asked.n_classes, seed=seed)
-        training = Training(epochs=self.epochs)
+        n_batches = max(1, len(lesson) // Training().batch_size)
+        training = Training(epochs=max(self.epochs, -(-self.least_steps // n_batches)))
         fitted = Flipped(model, flips) if flips else model
         train(fitted, lesson.pixels, lesson.targets, training=training, seed=seed, progress=_unheard)
         return model.eval()

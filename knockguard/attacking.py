@@ -85,7 +85,7 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
         pool, classes = read_pool(options.pool, target, limit=options.limit, progress=progress)
         test, labels = read_labelled(options.test, target, limit=options.limit, progress=progress)
     campaign = Campaign(attack, adversary, pool, options.seed, options.out / TRANSFER_SET, options.address)
-    if attack.needs_groups and classes:
+    if (attack.needs_groups or attack.needs_inside) and classes:
         note(f"the pool's groups: {', '.join(f'{i} is {name}' for i, name in enumerate(classes))}")
     with stages.stage("measuring the victim"):
         served = asyncio.run(_as_customer(clients[0], target, test))

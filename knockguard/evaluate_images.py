@@ -55,7 +55,7 @@ def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int
     parts = own_images(victim, data, seed=seed)
     classes = parts["victim"].classes
     pools = load_pools(data, experiment.pool, seed=seed)
-    most = max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
+    most = experiment.pool.attack_images or max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
     parts["pool"] = pools.attack.sample(most, seed=seed)
     fits = without(pools.detector, victim.own_kinds)
     if experiment.detectors or experiment.chain.matched:

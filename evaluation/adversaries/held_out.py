@@ -11,7 +11,7 @@ N_MOST = 20_000
 SEED = 0  # of the folds and the copies' first weights: a lesson is a function of the transfer set
 
 
-def held_out(stolen: TransferSet, *, epochs: int, flips: float = 0.0) -> Floats | None:
+def held_out(stolen: TransferSet, *, epochs: int, least_steps: int = 1, flips: float = 0.0) -> Floats | None:
     """Return (n, k) float32 probabilities, each row by a rough copy that was trained on other answers than that row's.
 
     Each of the copies learns from at most N_MOST answers, through `flips` (see `Sketch.draw`). None where there are too few
@@ -20,7 +20,8 @@ def held_out(stolen: TransferSet, *, epochs: int, flips: float = 0.0) -> Floats 
     fold = np.random.default_rng(SEED).permutation(len(stolen)) % N_FOLDS
     opinions = np.empty_like(stolen.answers)
     for i in range(N_FOLDS):
-        copy = Sketch(epochs=epochs, n_most=N_MOST).draw(rows_of(stolen, fold != i), seed=SEED, flips=flips)
+        sketch = Sketch(epochs=epochs, least_steps=least_steps, n_most=N_MOST)
+        copy = sketch.draw(rows_of(stolen, fold != i), seed=SEED, flips=flips)
         if copy is None:
             return None
         if (fold == i).any():

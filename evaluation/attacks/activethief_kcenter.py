@@ -8,7 +8,7 @@ import numpy as np
 from evaluation.attacks.informed import Informed, View
 from guard.types import Array, Ints
 
-N_CENTRES = 4096  # of what was asked, the latest: distances to all of it would grow with the budget
+AT_ONCE = 256  # centres: distances take (c, 256) of memory, however much was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class ActiveThiefKCenter(Informed):
 
     def pick(self, view: View, n: int) -> Ints:
         points = view.candidates.astype(np.float64)
-        centres = view.expect(view.asked.queries.pixels[-N_CENTRES:]).astype(np.float64)
+        centres = view.expect(view.asked.queries.pixels).astype(np.float64)
         gap = np.full(len(points), np.inf)
-        for part in np.array_split(centres, max(1, len(centres) // 256)):  # a part at a time: (c, 256), not (c, 4096)
-            gap = np.minimum(gap, _squared_distances(points, part).min(axis=1))
+        for start in range(0, len(centres), AT_ONCE):
+            gap = np.minimum(gap, _squared_distances(points, centres[start : start + AT_ONCE]).min(axis=1))
         chosen = np.empty(n, np.int64)
         for i in range(n):
             chosen[i] = gap.argmax()

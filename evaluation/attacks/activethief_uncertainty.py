@@ -14,7 +14,7 @@ class ActiveThiefUncertainty(Informed):
     """Ask about the images whose expected answer has the highest entropy.
 
     The entropy is that of a rough copy's probabilities, in nats; the copy is trained in each turn from all answers so far.
-    Source: Pal et al. 2020 (section 4.3, uncertainty strategy); candidates are a random part of the pool here.
+    Source: Pal et al. 2020 (section 4.3, uncertainty strategy).
     """
 
     name: ClassVar[str] = "activethief-uncertainty"

@@ -68,8 +68,12 @@ class Attack(ABC):
 
     name: ClassVar[str]
     needs_groups: ClassVar[bool] = False
-    needs_inside: ClassVar[bool] = False  # group 0 must be the victim's own kind of image
     customary_adversary: ClassVar[str] = "soft"  # what its authors do with the answers; it composes with the others as well
+
+    @property
+    def needs_inside(self) -> bool:
+        """Whether group 0 of its pool must be the victim's own kind of image."""
+        return False
 
     @property
     def asking(self) -> str:
@@ -84,7 +88,7 @@ class Attack(ABC):
         """
         if turn.n_next < 1:
             raise InvalidInputError(f"{turn.n_next} queries were asked for; a turn has at least 1")
-        if self.needs_groups and turn.pool.groups is None:
+        if (self.needs_groups or self.needs_inside) and turn.pool.groups is None:
             raise ConfigError(f"the {self.name} attack needs a pool with classes, such as one folder a class; or use knockoff")
         size = turn.pool.pixels.shape[1:]
         if turn.asked.queries.pixels.shape[1:] != size:

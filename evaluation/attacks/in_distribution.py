@@ -19,8 +19,11 @@ class InDistribution(Attack):
 
     name: ClassVar[str] = "in-distribution"
     needs_groups: ClassVar[bool] = True
-    needs_inside: ClassVar[bool] = True
     inside: int = 0
+
+    @property
+    def needs_inside(self) -> bool:
+        return True
 
     def choose(self, turn: Turn) -> Queries:
         ins = np.flatnonzero(turn.pool.groups == self.inside)

@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from evaluation.attacks.base import Attack, Turn
-from evaluation.sketch import Sketch, expect
+from evaluation.sketch import LEAST_STEPS, Sketch, expect
 from evaluation.transfer import Queries, TransferSet
 from guard.errors import ConfigError
 from guard.types import Floats, Ints, Pixels
@@ -30,25 +30,32 @@ class View:
 class Informed(Attack):
     """Ask at random in the first turn; from then on train a copy on every answer so far and `pick` by what it expects.
 
-    The copy is drawn anew in each turn, from the transfer set alone (`epochs` over at most 4,096 answers), and judges
-    `n_candidates` random images that were not asked yet: so a turn's cost depends neither on the pool nor on the budget.
+    A turn asks at most `first` images, later a tenth of what was asked before it: whatever the budget, no turn is more than a
+    tenth of it, and all copies together cost about eleven times the last. The copy is drawn anew in each turn from the transfer
+    set alone, with `epochs` over every answer, and judges all images that were not asked yet; of more than `n_candidates` it
+    judges as many, drawn anew in each turn, and never fewer than ten times what is asked.
     """
 
-    n_candidates: int = 2048
-    epochs: int = 5
+    first: int = 100
+    n_candidates: int = 20_000
+    epochs: int = 10
 
     def __post_init__(self) -> None:
-        if self.n_candidates < 1 or self.epochs < 1:
-            raise ConfigError(f"n_candidates {self.n_candidates}, epochs {self.epochs}; both must be at least 1")
+        if self.first < 1 or self.n_candidates < 1 or self.epochs < 1:
+            raise ConfigError(
+                f"first {self.first}, n_candidates {self.n_candidates}, epochs {self.epochs}; all must be at least 1"
+            )
 
     @final
     def choose(self, turn: Turn) -> Queries:
-        rows = turn.rng().permutation(turn.unasked())[: max(self.n_candidates, turn.n_next)]
-        copy = Sketch(epochs=self.epochs).draw(turn.asked, seed=turn.seed) if len(rows) > turn.n_next else None
+        n = min(turn.n_next, max(self.first, len(turn.asked) // 10))
+        rows = turn.rng().permutation(turn.unasked())[: max(self.n_candidates, 10 * n)]
+        sketch = Sketch(epochs=self.epochs, least_steps=LEAST_STEPS)
+        copy = sketch.draw(turn.asked, seed=turn.seed) if len(rows) > n else None
         if copy is None:
-            return turn.pool.take(rows[: turn.n_next])
+            return turn.pool.take(rows[:n])
         view = View(expect(copy, turn.pool.pixels[rows]), turn.asked, copy)
-        return turn.pool.take(rows[self.pick(view, turn.n_next)])
+        return turn.pool.take(rows[self.pick(view, n)])
 
     @abstractmethod
     def pick(self, view: View, n: int) -> Ints:

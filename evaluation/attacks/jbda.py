@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from evaluation.attacks.base import Attack, Turn
-from evaluation.sketch import Sketch
+from evaluation.sketch import LEAST_STEPS, Sketch
 from evaluation.training import to_inputs
 from evaluation.transfer import SYNTHETIC, Queries
 from guard.errors import ConfigError
@@ -24,7 +24,9 @@ class Jbda(Attack):
 
     The step: `levels` grey levels in every value, by the sign of the gradient of a copy's probability of the answered label.
     The copy is trained on what was asked before the doubling (`epochs`), so queries are the same whatever the size of a turn; a
-    turn ends where a doubling does. Without the reservoir sampling that came later, so the number of queries doubles.
+    turn ends where a doubling does. With `in_domain` the seeds are of the pool's group `inside`, the victim's own kind of image:
+    Papernot et al. have some; an adversary with none begins with public ones, as here by default. Without the reservoir sampling
+    that came later, so the number of queries doubles.
     Source: Papernot et al. 2017 (section 4, Jacobian-based augmentation, lambda .1).
     """
 
@@ -33,6 +35,8 @@ class Jbda(Attack):
     n_seeds: int = 100
     levels: int = 26
     epochs: int = 10
+    in_domain: bool = False
+    inside: int = 0
 
     def __post_init__(self) -> None:
         if self.n_seeds < 2 or not 1 <= self.levels <= 255 or self.epochs < 1:
@@ -40,8 +44,15 @@ class Jbda(Attack):
                 f"n_seeds {self.n_seeds}, levels {self.levels}, epochs {self.epochs}: at least 2, from 1 to 255, at least 1"
             )
 
+    @property
+    def needs_inside(self) -> bool:
+        return self.in_domain
+
     def choose(self, turn: Turn) -> Queries:
-        seeds = np.random.default_rng(turn.seed).permutation(len(turn.pool))[: self.n_seeds]
+        may_be = np.flatnonzero(turn.pool.groups == self.inside) if self.in_domain else np.arange(len(turn.pool))
+        if not len(may_be):
+            raise ConfigError(f"the pool has no image of group {self.inside}; the seeds are to be of it, or leave in_domain out")
+        seeds = np.random.default_rng(turn.seed).permutation(may_be)[: self.n_seeds]
         done = len(turn.asked)
         if done < len(seeds):
             return turn.pool.take(seeds[done : done + turn.n_next])
@@ -49,7 +60,7 @@ class Jbda(Attack):
         while 2 * level <= done:
             level *= 2
         before = turn.asked.first(level)
-        copy = Sketch(epochs=self.epochs).draw(before, seed=turn.seed)
+        copy = Sketch(epochs=self.epochs, least_steps=LEAST_STEPS).draw(before, seed=turn.seed)
         parents = slice(done - level, min(done - level + turn.n_next, level))
         pixels = before.queries.pixels[parents]
         if copy is None:  # no answer says anything: no direction is better than another

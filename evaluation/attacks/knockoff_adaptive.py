@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from evaluation.adversaries.held_out import held_out
 from evaluation.attacks.base import Attack, Turn
-from evaluation.transfer import Queries
+from evaluation.sketch import LEAST_STEPS, rows_of
+from evaluation.transfer import Queries, TransferSet
 from guard.errors import ConfigError
 from guard.types import Array, Floats, Ints
 
@@ -17,10 +19,12 @@ class KnockoffAdaptive(Attack):
 
     The reward of an answer is the mean of three, each from 0 to 1 by construction, whatever the victim answers:
     certainty, its largest entry less its second; diversity, how much of it exceeds the mean of the `window` answers before;
-    loss, its cross entropy against a cheap model that knows only the group, which is the mean of the answers to that group so
-    far, mixed with `floor` of the uniform answer so that the logarithm stays finite. So nothing is trained here; the paper's loss
-    is against a copy that is, and its bandit walks a tree of classes, where this one has a single level.
-    Preferences are computed anew in each turn from all answers. Source: Orekondy et al. 2019 (section 4.1.2).
+    loss, its cross entropy against what a copy expects, mixed with `floor` of the uniform answer so that the logarithm stays
+    finite. There are two rough copies, each taught one half of all answers so far (`epochs`) and judging the other half, so no
+    loss is of an answer that its copy has learnt; nor is it in the paper, where a single copy is taught on from answer to answer.
+    A turn asks at most `batch` images, later a 32nd of what was asked before it, and then preferences are computed anew from all
+    answers. The paper's bandit walks a tree of classes, where this one has a single level.
+    Source: Orekondy et al. 2019 (section 4.1.2).
     """
 
     name: ClassVar[str] = "knockoff-adaptive"
@@ -28,25 +32,36 @@ class KnockoffAdaptive(Attack):
     window: int = 256
     floor: float = 0.05
     rate: float = 1.0  # of the bandit, over the number of times that the group was drawn
+    batch: int = 64
+    epochs: int = 5
 
     def __post_init__(self) -> None:
         if self.window < 1 or not 0 < self.floor <= 1 or not self.rate > 0:
             raise ConfigError(
                 f"window {self.window}, floor {self.floor}, rate {self.rate}: at least 1, above 0 and at most 1, above 0"
             )
+        if self.batch < 1 or self.epochs < 1:
+            raise ConfigError(f"batch {self.batch}, epochs {self.epochs}; both must be at least 1")
 
     def choose(self, turn: Turn) -> Queries:
         assert turn.pool.groups is not None  # `needs_groups`
         arms, arm_of = np.unique(turn.pool.groups, return_inverse=True)
-        from_pool = turn.asked.queries.sources >= 0
-        drawn = arm_of[turn.asked.queries.sources[from_pool]]
-        chances = preferences(drawn, self.rewards(turn.asked.answers[from_pool], drawn), n_arms=len(arms), rate=self.rate)
+        known = rows_of(turn.asked, turn.asked.queries.sources >= 0)
+        drawn = arm_of[known.queries.sources]
+        chances = preferences(drawn, self.earned(known), n_arms=len(arms), rate=self.rate)
+        n = min(turn.n_next, max(self.batch, len(turn.asked) // 32))
         rng = turn.rng()
         free = rng.permutation(turn.unasked())
-        return turn.pool.take(_draw(free, arm_of[free], chances, n=turn.n_next, rng=rng))
+        return turn.pool.take(_draw(free, arm_of[free], chances, n=n, rng=rng))
 
-    def rewards(self, answers: Floats, drawn: Ints) -> Array:
-        """Return (n,) float64 in [0, 1] for (n, k) answers in order and the arm (n,) of each; an empty answer earns 0."""
+    def earned(self, known: TransferSet) -> Array:
+        """Return the (n,) rewards of what was asked, in order; while too little is known everything is expected alike."""
+        opinions = held_out(known, epochs=self.epochs, least_steps=LEAST_STEPS // 2)  # each of the two
+        expected = np.full(known.answers.shape, 1 / known.n_classes) if opinions is None else opinions
+        return self.rewards(known.answers, expected)
+
+    def rewards(self, answers: Floats, expected: Array) -> Array:
+        """Return (n,) float64 in [0, 1] for (n, k) answers in order and what was expected (n, k); an empty answer earns 0."""
         n, k = answers.shape
         total = answers.sum(axis=1, keepdims=True, dtype=np.float64)
         y = np.divide(answers, total, out=np.zeros((n, k)), where=total > 0)
@@ -56,8 +71,8 @@ class KnockoffAdaptive(Attack):
         start = np.maximum(np.arange(n) - self.window, 0)
         recent = (sums[:n] - sums[start]) / np.maximum(np.arange(n) - start, 1)[:, None]
         diversity = np.maximum(y - recent, 0).sum(axis=1)
-        expected = (1 - self.floor) * _earlier_means(y, drawn) + self.floor / k
-        loss = -(y * np.log(expected)).sum(axis=1) / max(np.log(k / self.floor), 1e-9)
+        likely = (1 - self.floor) * expected.astype(np.float64) + self.floor / k
+        loss = -(y * np.log(likely)).sum(axis=1) / max(np.log(k / self.floor), 1e-9)
         return np.where(total[:, 0] > 0, (certainty + diversity + loss) / 3, 0.0)
 
 
@@ -75,16 +90,6 @@ def preferences(drawn: Ints, rewards: Array, *, n_arms: int, rate: float) -> Arr
         preference[arm] += gain
         baseline += (reward - baseline) / (t + 1)
     return _softmax(preference)
-
-
-def _earlier_means(y: Array, drawn: Ints) -> Array:
-    """Return for each row the mean of the rows before it that were to the same arm; the uniform answer where there is none."""
-    n, k = y.shape
-    means = np.full((n, k), 1 / k)
-    for arm in np.unique(drawn):
-        rows = np.flatnonzero(drawn == arm)
-        means[rows[1:]] = y[rows].cumsum(axis=0)[:-1] / np.arange(1, len(rows))[:, None]
-    return means
 
 
 def _draw(free: Ints, arm_of_free: Ints, chances: Array, *, n: int, rng: np.random.Generator) -> Ints:

@@ -22,13 +22,16 @@ class Mixture(Attack):
 
     name: ClassVar[str] = "mixture"
     needs_groups: ClassVar[bool] = True
-    needs_inside: ClassVar[bool] = True
     share: float = 0.5
     inside: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError(f"share {self.share}; it is the share of in images, from 0 to 1")
+
+    @property
+    def needs_inside(self) -> bool:
+        return True
 
     @property
     def asking(self) -> str:

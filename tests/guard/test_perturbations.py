@@ -57,6 +57,15 @@ def test_modelguard_reaches_what_a_solver_finds(epsilon: float, sharpness: float
     assert (ours >= 0.99 * best).all()
 
 
+def test_modelguard_is_within_its_hundredth_where_it_is_worst() -> None:
+    """Nearly even answers of five classes: of 48 settings, the one with the largest shortfall."""
+    y = softmax(0.3 * np.random.default_rng(6).normal(size=(25, 5)))
+    cost = np.log(np.maximum(y, 1e-6))
+    ours = (cost * (y - build("modelguard", {"epsilon": 1.8}).answer(Rows(y, ())))).sum(axis=1)
+    best = np.array([(c * (row - solve(row, c, 1.8))).sum() for row, c in zip(y, cost, strict=True)])
+    assert (1 - ours / best).max() == pytest.approx(0.0082, abs=0.0005)
+
+
 def solve(y: Floats, cost: Floats, epsilon: float) -> Floats:
     """ModelGuard-W's linear program for one row, over the answer and its absolute distance from y."""
     linprog = pytest.importorskip("scipy.optimize", reason="comes with scikit-learn, an extra").linprog
@@ -86,6 +95,19 @@ def test_mad_turns_as_far_as_the_best_of_all_extreme_points(sharpness: float, sh
     best = np.array([angle(row, row + h * (v - row)).max() for v, row, h in zip(far, y, reach, strict=True)])
     assert (ours <= best + 0.01).all()
     assert ours.mean() > share * best.mean()
+
+
+def test_mad_leaves_out_as_much_as_its_docstring_says() -> None:
+    short = []
+    for sharpness, epsilon in product((1.0, 3.0, 8.0), (0.2, 0.5, 1.0, 1.5)):
+        y = softmax(sharpness * np.random.default_rng(8).normal(size=(200, 7)))
+        far = [extreme_points(row) for row in y]
+        reach = [np.minimum(1, epsilon / np.abs(v - row).sum(axis=1, keepdims=True)) for v, row in zip(far, y, strict=True)]
+        best = np.array([angle(row, row + h * (v - row)).max() for v, row, h in zip(far, y, reach, strict=True)])
+        ours = angle(y, build("mad-argmax", {"epsilon": epsilon}).answer(Rows(y, ())))
+        short.append(np.cos(ours) - np.cos(best))
+    assert np.mean(short) == pytest.approx(0.014, abs=0.0006)
+    assert np.max(short) == pytest.approx(0.33, abs=0.006)
 
 
 def extreme_points(y: Floats) -> Floats:

@@ -1,12 +1,14 @@
 """JBDA: seeds from the pool, then doublings along the copy's gradient."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from evaluation.attacks.base import Pool, Turn
 from evaluation.attacks.jbda import Jbda, _slopes
 from evaluation.transfer import SYNTHETIC, TransferSet, nothing_asked
+from guard.errors import ConfigError
 
 
 def carried_out(n: int, *, turn: int) -> TransferSet:
@@ -28,6 +30,22 @@ def test_doubles_what_was_asked_by_steps_from_each_of_it():
         steps = np.abs(pixels[start : 2 * start] - pixels[:start])
         assert steps.max() == 10
         assert (steps == 10).mean() > 0.5
+
+
+def test_in_domain_seeds_are_of_the_victims_own_kind_and_the_rest_are_steps_from_them():
+    pool = Pool(np.random.default_rng(0).integers(60, 190, (20, 8, 8, 3), dtype=np.uint8), np.arange(20) % 5)
+    attack = Jbda(n_seeds=3, levels=10, epochs=1, in_domain=True)
+    assert (attack.needs_inside, Jbda().needs_inside) == (True, False)
+    asked = nothing_asked(side=(8, 8), n_classes=2)
+    for _ in range(2):
+        queries = attack.next_queries(Turn(pool, asked, 8, 1))
+        asked = asked.joined(queries, np.full((len(queries), 2), 0.5, np.float32))
+    assert (pool.groups[asked.queries.sources[:3]] == 0).all()
+    assert asked.queries.sources[3:].tolist() == [SYNTHETIC] * 3
+    with pytest.raises(ConfigError, match="of group 9"):
+        Jbda(in_domain=True, inside=9).next_queries(Turn(pool, asked, 8, 1))
+    with pytest.raises(ConfigError, match="a pool with classes"):
+        attack.next_queries(Turn(Pool(pool.pixels), asked, 8, 1))
 
 
 def test_asks_the_same_whatever_the_size_of_a_turn():
