@@ -12,13 +12,13 @@ from pathlib import Path
 
 from kept_page import keep
 
-from evaluation.detection_words import grid
 from evaluation.evaluation_lines import UNDEFENDED, Line, best, choice, lines_of
 from evaluation.evaluation_page import markdown
 from evaluation.evaluation_paper import LABEL_ONLY, SHUFFLE, plain_lines
 from evaluation.evaluation_results import Evaluation, read_evaluation
 from evaluation.evaluation_tables import share, times
 from evaluation.experiment_reading import read_experiment
+from evaluation.markdown import grid
 from evaluation.paper_figures import TABLES
 
 FOLDER = Path(__file__).parent

@@ -11,8 +11,8 @@ from pathlib import Path
 from kept_page import keep
 
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, VictimStudy, pools_of, read_study
-from evaluation.detection_words import gap_of, grid, markdown, short
-from evaluation.paper_figures import TABLES
+from evaluation.detection_words import gap_of, markdown, short
+from evaluation.markdown import grid
 
 FOLDER = Path(__file__).parent
 RESULTS, PAGE = FOLDER / "results", FOLDER / "results-detection.md"
@@ -69,7 +69,7 @@ VERDICT = """\
 
 def page(studies: Sequence[Study]) -> str:
     """Return the whole page."""
-    lines = [INTRODUCTION, "## In one table", "", *headline(studies), *best(studies), *table3(studies)]
+    lines = [INTRODUCTION, "## In one table", "", *headline(studies), *best(studies)]
     lines.append(VERDICT)
     return "\n".join([*lines, *(markdown(study) for study in studies)]).rstrip() + "\n"
 
@@ -132,25 +132,6 @@ def best(studies: Sequence[Study]) -> list[str]:
     ordered = [cells for _, cells in sorted(body, key=lambda item: -item[0])]
     head = ("detector", *(victim.name for _, victim in victims), "worst victim")
     return ["Mean margin over the pools, by victim; the worst victim decides the order.", "", *grid(head, ordered)]
-
-
-def table3(studies: Sequence[Study]) -> list[str]:
-    """Return the paper's table 3, of one victim, beside the same kind of detector on ours."""
-    theirs = [(name, f"{row['tpr'] / 100:.2f}", f"{row['tnr'] / 100:.2f}") for name, row in TABLES["table3"].items()]
-    ours = []
-    for study, victim, pool in _pools(studies):
-        for name in dict.fromkeys(row.detector for row in victim.rows if row.detector.startswith("linear")):
-            if row := victim.find(MATCHED, name, pool, study.targets[-1]):
-                ours.append((f"{victim.name}, {pool}", name, f"{row.measure.tpr.value:.2f}", f"{row.measure.tnr.value:.2f}"))
-    return [
-        "## The paper's table 3 beside ours",
-        "",
-        "Theirs: CUBS-RN34 against ImageNet, images as they come, networks of the detector's own; RN*LR are frozen networks with "
-        "a logistic regression. Ours have no network of their own, and images went through the matched chain.",
-        "",
-        *grid(("detector", "TPR", "TNR"), theirs),
-        *grid(("victim, pool", "detector", "TPR", "TNR"), ours),
-    ]
 
 
 def _mean_margin(victim: VictimStudy, name: str, target: float) -> float | None:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from evaluation.detection_paper import paper
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Margin, Study, VictimStudy, pools_of
-from evaluation.paper_figures import TABLES
+from evaluation.markdown import grid
 from guard.rate import Rate
 
 POOLS = {"near": "near (animals)", "far": "far (objects)", "second": "second source"}
-_PAPER_ROWS = {"cifar10": "CIFAR10-RN34", "gtsrb": "GTSRB-RN34", "caltech101": "Caltech-RN34"}
-_PAPER_TABLES = {"table4-imagenet": "ImageNet", "table4-openimages": "OpenImages"}
 
 
 def table(study: Study) -> Table:
@@ -169,61 +168,6 @@ def _masquerades(victim: VictimStudy) -> list[str]:
         "\\* searched against this very score, which no client sees: an upper bound on evasion.",
         "",
     ]
-
-
-def paper(study: Study) -> list[str]:
-    """Return the paper's table 4 beside ours, where the victim's set is in it, and what is not the same."""
-    body = []
-    for victim in study.victims:
-        row = _PAPER_ROWS.get(victim.set, "")
-        for name, pool in _PAPER_TABLES.items():
-            cell = TABLES[name].get(row)
-            if name in study.figures and cell:
-                theirs = f"{cell['tpr'] / 100:.2f} at TNR {cell['tnr'] / 100:.2f}"
-                body.append(
-                    (
-                        row,
-                        pool,
-                        theirs,
-                        *(f"{cell[k] / 100:.2f}" for k in ("msp_at_tnr95", "odin_at_tnr95", "mahalanobis_at_tnr95")),
-                        _ours(victim, study),
-                    )
-                )
-    if not body:
-        return []
-    head = (
-        "paper's victim",
-        "paper's pool",
-        "RN101*LR, TPR",
-        "MSP at TNR .95",
-        "ODIN at TNR .95",
-        "Mahalanobis at TNR .95",
-        "ours, same victim set",
-    )
-    return [
-        "### The paper's table 4 beside ours",
-        "",
-        *grid(head, body),
-        "What differs:",
-        "",
-        *(f"- {d}" for d in study.differs),
-        "",
-    ]
-
-
-def _ours(victim: VictimStudy, study: Study) -> str:
-    found = []
-    for pool in pools_of(victim):
-        row = victim.find(MATCHED, study.default, pool, study.targets[-1])
-        if row:
-            found.append(f"{pool} {row.measure.tpr.value:.2f} at TNR {row.measure.tnr.value:.2f}")
-    return f"{victim.name}: " + ", ".join(found)
-
-
-def grid(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    """Return a Markdown table, and an empty line."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in body]
-    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in escaped), ""]
 
 
 def rate(found: Rate | None) -> str:

@@ -9,7 +9,7 @@ from evaluation.evaluation_results import Evaluation, VictimRow
 from evaluation.paper_figures import TABLES, figure
 
 # What the paper calls the victims of a set; the second is the one without the copier's pre-trained weights, where a table has it.
-_VICTIMS = {
+VICTIMS = {
     "cifar10": ("CIFAR10-RN34", "CIFAR10-9L"),
     "gtsrb": ("GTSRB-RN34", "GTSRB-5L"),
     "caltech101": ("Caltech-RN34",),
@@ -133,7 +133,7 @@ def _row(victim: VictimRow, table: str) -> str | None:
     rows = TABLES.get(table, {})
     if victim.name in rows:
         return victim.name
-    names = [name for name in _VICTIMS.get(victim.set, ()) if name in rows]
+    names = [name for name in VICTIMS.get(victim.set, ()) if name in rows]
     if not names:
         return None
     return names[-1] if victim.weights == "none" and len(names) > 1 else names[0]

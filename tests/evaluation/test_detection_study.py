@@ -106,3 +106,21 @@ def test_page_shows_rates_with_n_beside_the_baseline_and_the_papers_figures() ->
     assert "0.010 [0.002, 0.054] n=100 *" in page
     heads = [line for line in page.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in heads)
+
+
+def test_each_detector_stands_beside_the_papers_of_its_kind() -> None:
+    frozen = "frozen-lr-backbone=resnet18-side=64"
+    named = tuple(
+        replace(row, detector=name)
+        for row, name in (
+            (r, n) for r in rows(60, 10) if r.detector != BASELINE for n in ("linear-late", frozen, "msp", f"{frozen}, varied")
+        )
+    )
+    page = markdown(replace(STUDY, victims=(replace(VICTIM, rows=named),), figures=("table3", "table4-imagenet")))
+    ours = "near 0.60, far 0.60 at TNR 0.96"
+    assert f"| `{frozen}` | CIFAR10-CNN | {ours} | {ours} |" in page
+    assert f"| CIFAR10-RN34 | ImageNet | MSP / `msp` | 0.33 at TNR .95 | CIFAR10-CNN | {ours} | {ours} |" in page
+    assert f"| CIFAR10-RN34 | ImageNet | RN101*LR / `{frozen}` | 0.96 at TNR 0.96 |" in page
+    assert "RN152*LR 0.93 at 0.93" in page
+    assert "| OpenImages |" not in page
+    assert "varied` | CIFAR10" not in page
