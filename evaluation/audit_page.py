@@ -7,7 +7,7 @@ import numpy as np
 from evaluation.artefacts import Artefacts
 from evaluation.audit_plots import benign_plot, detection_plot, distance_plot
 from evaluation.audit_results import Audit, PoolAudit, Shown
-from evaluation.audit_words import LOW_LEVEL, benign_hurt, headline, judged, verdict
+from evaluation.audit_words import LOW_LEVEL, benign_hurt, chosen, headline, judged, verdict
 from evaluation.detection import Measure
 from evaluation.page import document, fold, items, note, plot, section, strip, table, tile_row
 from evaluation.report_plots import score_plot
@@ -33,7 +33,7 @@ def page(audit: Audit, shown: Shown) -> str:
     far = distance_plot(audit)
     sections = [
         section("Verdict", items(verdict(audit))),
-        section("What is flagged", plot(detection_plot(audit)) + _pools(audit) + note(_about(audit))),
+        section("What is flagged", plot(detection_plot(audit)) + _pools(audit) + note(_about(audit)) + _chains(audit)),
         section("Customers whose images were re-encoded", plot(benign_plot(audit)) + _benign(audit) + _hurt(audit)),
         section("Scores", plot(score_plot(Artefacts(shown.inside, _all(shown), 0.0))) + note(_SCORES)),
         section("Near and far from what the model was made for", plot(far) + _distances(audit)) if far else "",
@@ -63,7 +63,7 @@ def _tiles(audit: Audit) -> str:
     tiles = []
     for pool in audit.pools[:2]:
         found, low = pool.matched[audit.detector].tpr, pool.low_level.tpr
-        kind = "safe" if judged(pool, audit.detector) == "YES" else "harm"
+        kind = "safe" if judged(pool, audit) == "YES" else "harm"
         tiles.append((kind, share(found.value), f"of {pool.name} flagged", f"{share(low.value)} by low-level statistics"))
     sent = audit.benign["as sent"]
     target = f"target at most {100 * audit.target_fpr:g} %"
@@ -74,7 +74,7 @@ def _tiles(audit: Audit) -> str:
 
 
 def _pools(audit: Audit) -> str:
-    head = ("pool", "detector", "out / in", "TPR (95 %)", "FPR (95 %)", "AUROC", "FPR@95")
+    head = ("pool", "detector", "out / in", "TPR (95 %)", "TNR (95 %)", "AUROC (95 %)", "FPR@95 (95 %)")
     matched, plain = [], []
     for pool in audit.pools:
         matched += [_row(pool, name, m) for name, m in [*pool.matched.items(), (LOW_LEVEL, pool.low_level)]]
@@ -89,7 +89,7 @@ def _row(pool: PoolAudit, name: str, m: Measure) -> tuple[str, ...]:
         return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
 
     return (
-        pool.name, name, f"{count(m.tpr.n)} / {count(m.fpr.n)}", _share(m.tpr), _share(m.fpr),
+        pool.name, name, f"{count(m.tpr.n)} / {count(m.fpr.n)}", _share(m.tpr), _share(m.tnr),
         of_draws(m.auroc, m.auroc_interval), of_draws(m.fpr_at_95, m.fpr_at_95_interval),
     )  # fmt: skip
 
@@ -100,11 +100,15 @@ def _share(found: Rate) -> str:
 
 def _about(audit: Audit) -> str:
     text = (
-        f"{count(audit.n_in)} in images, seed {audit.seed}. TPR: out flagged of all out; FPR: in flagged of all in, both at the "
-        "bundle's threshold; FPR@95: in flagged where 95 % of out is; 95 % intervals. "
-        "Both sides were reduced and compressed alike before they were scored."
+        f"{count(audit.n_in)} in images, seed {audit.seed}. TPR: out flagged of all out; TNR: in let through of all in, both at "
+        "the bundle's threshold (FPR = 1 - TNR); FPR@95: in flagged where 95 % of out is; 95 % intervals. "
+        "Matched: both sides were reduced and compressed alike before they were scored."
     )
     return f"{text} {_SYNTHETIC}" if any(pool.synthetic for pool in audit.pools) else text
+
+
+def _chains(audit: Audit) -> str:
+    return fold("The matched chain of each pool", items([f"{pool.name}: {chosen(pool)}" for pool in audit.pools]))
 
 
 def _benign(audit: Audit) -> str:

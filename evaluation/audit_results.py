@@ -21,13 +21,16 @@ class DistanceBin:
 class PoolAudit:
     """One out pool: each detector as images come (resized only) and after the matched chain, beside the low-level baseline.
 
-    `synthetic` tells a pool that was made from the in images and generators. `distances` is empty where the model shows no stage.
+    `synthetic` tells a pool that was made from the in images and generators. `n_chose` in and out images chose the chain and are
+    not measured; `n` out images are. `distances` is empty where the model shows no stage.
     """
 
     name: str
     synthetic: bool
     n: int
-    side: int  # of the matched chain
+    n_chose: tuple[int, int]
+    side: int  # of the matched chain, in pixels
+    chain: str  # in words
     unmatched: dict[str, Measure]
     matched: dict[str, Measure]
     low_level_unmatched: Measure
@@ -56,7 +59,7 @@ class Audit:
 class Shown:
     """What the page shows beside the figures: scores less their threshold, matched, a pool each, and pictures of the errors."""
 
-    inside: Floats
+    inside: Floats  # by the chain of each pool in turn
     outside: tuple[Floats, ...]
     missed: tuple[Example, ...]  # out images that pass, the lowest scores first
     hurt: tuple[Example, ...]  # in images that are flagged, the highest scores first

@@ -10,7 +10,7 @@ from evaluation.audit_results import Audit, PoolAudit
 from evaluation.detection import Measure
 from guard.rate import Rate
 
-COLUMNS = ("pool", "images", "detector", "TPR", "FPR", "AUROC", "FPR@95")
+COLUMNS = ("pool", "images", "detector", "TPR", "TNR", "AUROC", "FPR@95")
 LOW_LEVEL = "low-level statistics"
 _WORTH = 0.1  # a margin over the baseline below this is no content to rely on
 _BENIGN_FACTOR = 2.0
@@ -24,7 +24,7 @@ def rows(audit: Audit) -> Iterator[tuple[str, ...]]:
             ("as they come", pool.unmatched, pool.low_level_unmatched),
         ):
             for name, m in [*measures.items(), (LOW_LEVEL, baseline)]:
-                yield (pool.name, kind, name, _rate(m.tpr), _rate(m.fpr), _free(m.auroc, m.auroc_interval), _at_95(m))
+                yield (pool.name, kind, name, _rate(m.tpr), _rate(m.tnr), _free(m.auroc, m.auroc_interval), _at_95(m))
 
 
 def table(audit: Audit) -> Table:
@@ -37,15 +37,15 @@ def table(audit: Audit) -> Table:
     return shown
 
 
-def judged(pool: PoolAudit, detector: str) -> str:
+def judged(pool: PoolAudit, audit: Audit) -> str:
     """Return whether what is flagged is content: YES, PARTLY or NO.
 
     A rate of flagged out images says nothing by itself: whoever flags at random flags as many in images. So rates are compared
     after each has lost its own false-positive rate, on in images that went through the same chain.
     """
-    found, baseline = pool.matched[detector], pool.low_level
+    found, baseline = pool.matched[audit.detector], pool.low_level
     (ours, at_least, _), (theirs, _, at_most) = _seen(found), _seen(baseline)
-    if _by_chance(found) or at_least <= at_most or ours - theirs < _WORTH:
+    if _nothing(pool, audit) or _by_chance(found) or at_least <= at_most or ours - theirs < _WORTH:
         return "NO"
     return "YES" if _by_chance(baseline) else "PARTLY"
 
@@ -73,7 +73,7 @@ def benign_hurt(audit: Audit) -> list[str]:
 
 def headline(audit: Audit) -> str:
     """Return the audit in a sentence, by its real pools where there is one."""
-    pools = [pool for pool in audit.pools if not pool.synthetic] or list(audit.pools)
+    pools = _counting(audit)
     worst = min(pools, key=lambda pool: _seen(pool.matched[audit.detector])[0])
     found = worst.matched[audit.detector].tpr.value
     answer = (
@@ -85,11 +85,21 @@ def headline(audit: Audit) -> str:
             "YES": "and this is content, not file format",
             "PARTLY": "part of it by content, part by file format",
             "NO": "which file format alone may explain: nothing here shows that it protects from somebody who re-encodes",
-        }[judged(worst, audit.detector)]
+        }[judged(worst, audit)]
     )
     least = f" of the pool {worst.name}, the one it sees least" if len(pools) > 1 else f" of the pool {worst.name}"
     customers = "; some re-encoded images of customers are flagged too often" if benign_hurt(audit) else ""
     return f"{audit.detector} flags {100 * found:.0f} %{least}, {answer}{customers}."
+
+
+def passed(audit: Audit) -> bool:
+    """Return whether no pool that counts got a NO."""
+    return all(judged(pool, audit) != "NO" for pool in _counting(audit))
+
+
+def _counting(audit: Audit) -> list[PoolAudit]:
+    """Return the real pools; a synthetic one stands in where there is none."""
+    return [pool for pool in audit.pools if not pool.synthetic] or list(audit.pools)
 
 
 def _nothing(pool: PoolAudit, audit: Audit) -> bool:
@@ -124,7 +134,7 @@ def verdict(audit: Audit) -> list[str]:
                 "anew with out images of the same size and history, or take a detector on later stages.",
                 "PARTLY": f"{start}. PARTLY: {gap:.2f} of it is content; the rest is a trace that re-encoding removes.",
                 "YES": f"{start}. YES: this is content.",
-            }[judged(pool, audit.detector)]
+            }[judged(pool, audit)]
         )
         told += _near(pool)
     told += _left_out(audit)
@@ -172,7 +182,8 @@ def markdown(audit: Audit) -> str:
     """Return the page."""
     lines = [f"# Audit of {audit.bundle}", "", *(f"- {sentence}" for sentence in verdict(audit)), ""]
     lines += [
-        f"{audit.n_in} in images, seed {audit.seed}. TPR: out flagged / all out; FPR: in flagged / all in; 95 % intervals.",
+        f"{audit.n_in} in images, seed {audit.seed}. TPR: out flagged / all out; TNR: in let through / all in; FPR = 1 - TNR; "
+        "FPR@95: in flagged where 95 % of out is; 95 % intervals.",
         "",
     ]
     lines += _table(COLUMNS, rows(audit))
@@ -181,6 +192,7 @@ def markdown(audit: Audit) -> str:
     if audit.worst_in_classes:
         lines += _table(("class, as it is sent", "flagged"), ((name, _rate(rate)) for name, rate in audit.worst_in_classes))
     for pool in audit.pools:
+        lines += [f"## {pool.name}: the matched chain", "", chosen(pool), ""]
         if pool.distances:
             lines += [f"## {pool.name}: by distance from the nearest class", ""]
             fifths = ((f"{part.low:.2f} to {part.high:.2f}", _rate(part.flagged)) for part in pool.distances)
@@ -189,6 +201,15 @@ def markdown(audit: Audit) -> str:
             lines += [f"## {pool.name}: the classes that are seen least", ""]
             lines += _table(("class", "flagged"), ((name, _rate(rate)) for name, rate in pool.worst_classes))
     return "\n".join(lines) + "\n"
+
+
+def chosen(pool: PoolAudit) -> str:
+    """Return what both sides went through, and by how many images it was chosen."""
+    n_in, n_out = pool.n_chose
+    return (
+        f"Both sides are {pool.chain}: chosen on {n_in} in and {n_out} out images, which are not among those measured, so that "
+        "statistics that know nothing of content have the least left."
+    )
 
 
 def _table(head: tuple[str, ...], body: Iterator[tuple[str, ...]]) -> list[str]:

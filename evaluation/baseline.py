@@ -38,12 +38,17 @@ class Traces:
     @classmethod
     def of(cls, inside: Pixels, outside: Pixels, *, seed: int) -> "Traces":
         """Read (n, h, w, 3) in and (m, h, w, 3) out images of one size; InvalidInputError with fewer than 10 of either."""
+        return cls.of_statistics(statistics(inside), statistics(outside), seed=seed)
+
+    @classmethod
+    def of_statistics(cls, inside: Floats, outside: Floats, *, seed: int) -> "Traces":
+        """Return `of` from statistics (n, 15) and (m, 15), for whoever does not hold the images."""
         if min(len(inside), len(outside)) < FEWEST:
             raise InvalidInputError(
                 f"{len(inside)} in and {len(outside)} out images are too few for the low-level baseline; give at least "
                 f"{FEWEST} of each"
             )
-        sides = statistics(inside), statistics(outside)
+        sides = inside, outside
         rng = np.random.default_rng(seed)
         halves = [rng.permutation(len(side)) % 2 for side in sides]
         inner, outer = ({name: np.empty(len(side), np.float32) for name in READERS} for side in sides)

@@ -65,8 +65,30 @@ class PolicySpec(_Frozen):
     options: dict[str, float | int | str | bool] = {}
 
 
+class MatchedSpec(_Frozen):
+    """The chain that in and out images went through, and what statistics that know nothing of content still made of them.
+
+    Larger images were reduced to `source_px` by `kernel` and coded at `source_quality`, then all to `side_px`, JPEG quality drawn
+    from `qualities`. `baseline_*` are of `n_in` and `n_out` fitting images that the baseline had not seen.
+    """
+
+    source_px: int
+    kernel: str
+    source_quality: int | None
+    side_px: int
+    qualities: tuple[int, int]
+    baseline_auroc: float
+    baseline_tpr: float
+    baseline_fpr: float
+    n_in: int
+    n_out: int
+
+
 class Provenance(_Frozen):
-    """Where the bundle came from: counts of images, versions of tools, the unfused model's hash, and the detectors' options."""
+    """Where the bundle came from: counts of images, versions of tools, the unfused model's hash, and the detectors' options.
+
+    `matched` is None where the images had one history from the start, and in bundles made before it was recorded.
+    """
 
     created: str
     victim_sha256: str
@@ -75,6 +97,7 @@ class Provenance(_Frozen):
     stages: dict[str, str]  # stage name -> tensor of the victim's graph
     options: dict[str, dict[str, float | int | str | bool]] = {}
     seen: SeenSpec | None = None  # None in bundles made before it was recorded
+    matched: MatchedSpec | None = None
 
 
 class Manifest(_Frozen):
@@ -97,7 +120,7 @@ class Manifest(_Frozen):
     def digest(self) -> str:
         """Twelve hex digits that name this very bundle, thresholds included; the model is in them by its own hash."""
         # Without what was recorded later: rows that were logged under an old bundle's digest still count as its own.
-        absent = {"provenance": {name for name in ("seen",) if getattr(self.provenance, name) is None}}
+        absent = {"provenance": {name for name in ("seen", "matched") if getattr(self.provenance, name) is None}}
         return sha256(self.model_dump_json(exclude=absent).encode()).hexdigest()[:12]
 
 

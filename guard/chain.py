@@ -1,4 +1,4 @@
-"""The matched chain: every image, in or out, gets the same history of reduction and compression before it is compared.
+"""The last steps of a matched chain: every image, in or out, is reduced and compressed alike before it is compared.
 
 Image sets differ in size, blur and JPEG quality. A detector that reads those scores high and protects nothing, since an adversary
 resizes and re-encodes at no cost. After this chain what still tells in from out is what the images show.
@@ -9,12 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from guard.errors import InvalidInputError
 from guard.images import cropped, reencode
 from guard.types import Ints, Pixels
-
-_SHARE = 0.85  # of the smaller source, so that both sides really are reduced
-MIN_SIDE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +43,3 @@ class Chain:
         reduced = Image.fromarray(cropped(image, self.size)).resize((width, height), Image.Resampling.BOX)
         coded = reencode(np.asarray(reduced), quality=quality)
         return np.asarray(Image.fromarray(coded).resize(self.size[::-1], Image.Resampling.BILINEAR))
-
-
-def square(image: Pixels) -> Pixels:
-    """Return the largest centred square of one (h, w, 3) image."""
-    return cropped(image, (1, 1))
-
-
-def matched_chain(inside: list[Pixels], outside: list[Pixels], *, size: tuple[int, int]) -> Chain:
-    """Return `chain_for` the sizes of these images."""
-    short_sides = (np.array([min(i.shape[:2]) for i in pool], np.int64) for pool in (inside, outside))
-    return chain_for(*short_sides, size=size)
-
-
-def chain_for(inside: Ints, outside: Ints, *, size: tuple[int, int]) -> Chain:
-    """Choose the side below what the smaller source has, from short sides (n,) and (m,) in pixels.
-
-    The 5th percentile of each source counts, so that a handful of thumbnails does not decide. For a model that is not square a
-    picture counts with what is left of a square one that is cropped to the model's shape. InvalidInputError if a source is too
-    small to be reduced.
-    """
-    left = min(size) / max(size)
-    sides = [float(np.percentile(pool, 5)) * left for pool in (inside, outside)]
-    side = int(_SHARE * min(*sides, *size))
-    if side < MIN_SIDE:
-        raise InvalidInputError(
-            f"images of {min(sides) / left:.0f} pixels are too small to compare in from out fairly; give images of at least "
-            f"{int(np.ceil(MIN_SIDE / _SHARE / left))} pixels a side"
-        )
-    return Chain(side, size)

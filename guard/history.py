@@ -12,8 +12,7 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from guard.chain import square
-from guard.images import reencode
+from guard.images import cropped, reencode
 from guard.types import Pixels
 
 # Annex K of the JPEG standard: luminance at quality 50, from which libjpeg scales all others.
@@ -49,21 +48,26 @@ _RESAMPLING = {
 class History:
     """Images larger than `side` are reduced to it by `kernel` and go through JPEG at `quality`; None leaves the codec out.
 
-    An image of `side` pixels or fewer has that history already, so it is only cut to its centred square.
+    An image whose shorter side has `side` pixels or fewer has that history already, so it is only cut to `shape`, a height and a
+    width whose ratio counts: the model's, so that what is cut away is what is cut away where it is served.
     """
 
     side: int
     kernel: Kernel = Kernel.BILINEAR
     quality: int | None = None
+    shape: tuple[int, int] = (1, 1)
 
     def apply(self, images: Iterable[Pixels]) -> list[Pixels]:
-        """Return squares of at most `side` pixels, one for each (h, w, 3) image; an image is not changed in place."""
-        return [self._one(square(image)) for image in images]
+        """Return one image of that history for each (h, w, 3) image, none of which is changed in place."""
+        return [self.one(image) for image in images]
 
-    def _one(self, image: Pixels) -> Pixels:
-        if len(image) <= self.side:
+    def one(self, image: Pixels) -> Pixels:
+        """Return an image whose shorter side has at most `side` pixels."""
+        image = cropped(image, self.shape)
+        if min(image.shape[:2]) <= self.side:
             return image
-        reduced = np.asarray(Image.fromarray(image).resize((self.side, self.side), _RESAMPLING[self.kernel]))
+        height, width = (round(self.side * length / min(self.shape)) for length in self.shape)
+        reduced = np.asarray(Image.fromarray(image).resize((width, height), _RESAMPLING[self.kernel]))
         return reduced if self.quality is None else reencode(reduced, quality=self.quality)
 
 

@@ -1,40 +1,39 @@
 """`knockguard audit`: what a bundle's detectors see on your own images, and how much of it is more than file format."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.artefacts import Example
+from evaluation.audit_document import document
 from evaluation.audit_page import write_page
 from evaluation.audit_results import Audit, DistanceBin, PoolAudit, Shown
-from evaluation.audit_words import markdown, table, verdict
-from evaluation.baseline import Traces
+from evaluation.audit_words import markdown, passed, table, verdict
+from evaluation.baseline import FEWEST, Traces
 from evaluation.detection import Measure, measure
 from evaluation.distance import by_distance, distances
+from evaluation.matching import N_MATCH, Matching, Search
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
-from guard.chain import chain_for
-from guard.errors import ConfigError, InvalidInputError
+from guard.errors import ConfigError
 from guard.preprocess import image_size
 from guard.rate import Rate
-from guard.seen import NOTHING_SEEN, read_seen
 from guard.types import Floats, Pixels, Reporter
 from guard.whole import write_whole
 from knockguard.audit_scoring import Scored, Scorer, zero
+from knockguard.audit_sources import ALL, Sources, pool_names
 from knockguard.console import Stages, note, out
-from knockguard.matching import resized, through
-from knockguard.pools import WHOLE, Pool, Reading, Source, check_apart, look_through
-from knockguard.synthetic_pool import Synthetic, is_synthetic
+from knockguard.matching import choose, resized, through
+from knockguard.pools import Pool, Source
+from knockguard.synthetic_pool import Synthetic
 
 RESULT, WORDS, PAGE = "audit.json", "audit.md", "audit.html"
-_MIN_IMAGES = 20
 _MIN_OF_CLASS = 5
 _N_EXAMPLES = 12
 _N_CLASSES = 10
-_ALL = "all"  # the one side of an audit's sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,126 +49,130 @@ class AuditOptions:
     force: bool
 
 
-def audit_files(options: AuditOptions, *, as_json: bool) -> None:
-    """Audit a bundle, write audit.json, audit.md and audit.html, print the table and the verdict."""
+def audit_files(options: AuditOptions, *, as_json: bool) -> bool:
+    """Audit a bundle, write audit.json, audit.md and audit.html, print the table and the verdict; False if that is a NO."""
     if (options.out / RESULT).exists() and not options.force:
         raise ConfigError(f"{options.out / RESULT} exists; give another --out, or --force to replace it")
+    names = pool_names(options.pools)
     bundle = load_bundle(options.bundle)
-    stages = Stages(n_stages=2 + len(options.pools))
+    stages = Stages(n_stages=3 + 2 * len(options.pools))
+    with stages.stage("looking through all images"):  # what is missing or broken is told before anything takes long
+        sources = Sources(bundle, options.bundle, limit=options.limit, seed=options.seed)
+        inside = sources.look(options.inside)
+        outside = [sources.out_pool(path, inside) for path in options.pools]
     with stages.stage("reading in images") as progress:
-        auditor = _Auditor(bundle, options, progress)
+        auditor = _Auditor(bundle, inside, options, progress)
     pools = []
-    for source in options.pools:
-        with stages.stage(f"measuring on {source.name}") as progress:
-            pools.append(auditor.pool(source, progress))
+    for name, source in zip(names, outside, strict=True):
+        with stages.stage(f"choosing the matched chain for {name}") as progress:
+            compared = auditor.compared(name, source, progress)
+        note(f"{name}: both sides are {compared.matching.describe()}")
+        with stages.stage(f"measuring on {name}") as progress:
+            pools.append(auditor.pool(compared, progress))
     with stages.stage("re-encoding in images") as progress:
-        audit, shown = auditor.audit(tuple(pools), progress)
-    write_whole(options.out / RESULT, (json.dumps(asdict(audit), indent=2) + "\n").encode())
+        audit, shown = auditor.audit(tuple(pools), sources.left_out, progress)
+    write_whole(options.out / RESULT, (json.dumps(document(audit), indent=2) + "\n").encode())
     write_whole(options.out / WORDS, markdown(audit).encode())
     write_page(audit, shown, options.out / PAGE)
     if as_json:
-        out.print_json(json.dumps(asdict(audit)))
+        out.print_json(json.dumps(document(audit)))
     else:
         out.print(table(audit))
         for sentence in verdict(audit):
             out.print(sentence, highlight=False, markup=False)
     note(f"wrote {options.out / RESULT} and {options.out / WORDS}; look at {options.out / PAGE} (opens in any browser, offline)")
+    return passed(audit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """An out pool beside the in images: the first `most` of in and of out chose the chain, and only the others are measured."""
+
+    name: str
+    source: Source
+    matching: Matching
+    most: tuple[int, int]
 
 
 class _Auditor:
     """The in images, read once, and what was found on the way that the page shows."""
 
-    def __init__(self, bundle: Bundle, options: AuditOptions, progress: Reporter) -> None:
-        """Read the in images; InvalidInputError if there are too few."""
-        self._bundle, self._options = bundle, options
-        self._seen = read_seen(options.bundle, bundle.manifest.provenance.seen)
-        self._left_out: dict[str, str] = {}
+    def __init__(self, bundle: Bundle, inside: Pool, options: AuditOptions, progress: Reporter) -> None:
+        self._bundle, self._inside, self._options = bundle, inside, options
         self._score = Scorer(bundle)
         self._size = image_size(bundle.manifest.input)
         self._detector = bundle.manifest.detector
+        self._target_fpr = next(d.threshold.target_fpr for d in bundle.manifest.detectors if d.name == self._detector)
+        self._in_matched: list[Floats] = []
         self._outside: list[Floats] = []
         self._missed: list[tuple[float, Example]] = []
-        self._inside = self._look(options.inside)
-        self._plain = resized(self._inside, self._size, progress=progress)[_ALL]
+        self._plain = resized(self._inside, self._size, progress=progress)[ALL]
         self._in_plain = self._score(self._plain)
-        self._in_matched = self._in_plain.excess[self._detector]
 
-    def pool(self, path: Path, progress: Reporter) -> PoolAudit:
-        """Measure on one out pool."""
-        seed, made = self._options.seed, is_synthetic(path)
-        source = self._synthetic(path.name) if made else self._apart(path)
-        chain = chain_for(self._inside.short_sides[_ALL], source.short_sides[_ALL], size=self._size)
-        n_in, n = len(self._plain), source.counts()[_ALL]
-        inside, _ = through(chain, self._inside, {_ALL: seed}, progress=lambda done, _: progress(done, n_in + n))
-        outside, plain = through(
-            chain, source, {_ALL: seed + 1}, plain=(_ALL,), progress=lambda done, _: progress(n_in + done, n_in + n)
+    def compared(self, name: str, source: Source, progress: Reporter) -> _Compared:
+        """Choose the chain for an out pool, by a third of the images: what chooses must not be what is measured."""
+        n_in, n_out = (min(N_MATCH, max(FEWEST, each.counts()[ALL] // 3)) for each in (self._inside, source))
+        search = Search(self._size, target_fpr=self._target_fpr, seed=self._options.seed)
+        return _Compared(
+            name,
+            source,
+            choose(self._inside, source, ALL, (n_in, n_out), search=search, progress=progress),
+            (n_in, n_out),
         )
-        in_scored, out_scored = self._score(inside[_ALL]), self._score(outside[_ALL])
+
+    def pool(self, compared: _Compared, progress: Reporter) -> PoolAudit:
+        """Measure on one out pool."""
+        seed, source, matching, (first_in, first) = self._options.seed, compared.source, compared.matching, compared.most
+        n_in, n = len(self._plain), source.counts()[ALL]
+        ins, _ = through(matching, self._inside, {ALL: seed}, progress=lambda done, _: progress(done, n_in + n))
+        outs, plain = through(
+            matching, source, {ALL: seed + 1}, plain=(ALL,), progress=lambda done, _: progress(n_in + done, n_in + n)
+        )
+        inside, outside, out_plain = ins[ALL][first_in:], outs[ALL][first:], plain[ALL][first:]
+        labels = source.labels[ALL][first:]
+        in_scored, out_scored = self._score(inside), self._score(outside)
         matched = self._measures(in_scored, out_scored)
-        unmatched = self._measures(self._in_plain, self._score(plain[_ALL]))
+        unmatched = self._measures(self._in_plain.after(first_in), self._score(out_plain))
         excess = out_scored.excess[self._detector]
-        self._in_matched = in_scored.excess[self._detector]
+        self._in_matched.append(in_scored.excess[self._detector])
         self._outside.append(excess)
-        self._miss(outside[_ALL], excess, source.labels[_ALL], path.name)
+        self._miss(outside, excess, labels, compared.name)
         return PoolAudit(
-            name=path.name,
-            synthetic=made,
-            n=n,
-            side=chain.side,
+            name=compared.name,
+            synthetic=isinstance(source, Synthetic),
+            n=len(outside),
+            n_chose=compared.most,
+            side=matching.chain.side,
+            chain=matching.describe(),
             unmatched=unmatched,
             matched=matched,
-            low_level_unmatched=self._beside(unmatched, self._plain, plain[_ALL]),
-            low_level=self._beside(matched, inside[_ALL], outside[_ALL]),
-            worst_classes=_by_class(excess, source.labels[_ALL])[:_N_CLASSES],
+            low_level_unmatched=self._beside(unmatched, self._plain[first_in:], out_plain),
+            low_level=self._beside(matched, inside, outside),
+            worst_classes=_by_class(excess, labels)[:_N_CLASSES],
             distances=_distances(in_scored, out_scored, excess),
         )
 
-    def _apart(self, path: Path) -> Source:
-        found = self._look(path)
-        check_apart(self._inside, found)
-        return found
-
-    def _synthetic(self, name: str) -> Source:
-        fitted = () if self._seen is None else self._seen.kinds
-        if fitted:
-            self._left_out[name] = f"the kinds {', '.join(fitted)}"
-        return Synthetic.of(self._inside, n=self._options.limit, seed=self._options.seed, without=fitted)
-
-    def _look(self, source: Path) -> Pool:
-        """Look through images, those that made the bundle left out."""
-        options = self._options
-        found = look_through(source, WHOLE, Reading(options.limit, options.seed, self._seen or NOTHING_SEEN))
-        if found.n_left_out:
-            self._left_out[str(source)] = f"{found.n_left_out} images"
-            note(f"{found.n_left_out} images of {source} made the bundle, and are left out")
-        if (n := found.counts()[_ALL]) < _MIN_IMAGES:
-            beside = f" beside {found.n_left_out} that made the bundle" if found.n_left_out else ""
-            raise InvalidInputError(f"{source} holds {n} images{beside}; an audit needs at least {_MIN_IMAGES}")
-        return found
-
-    def audit(self, pools: tuple[PoolAudit, ...], progress: Reporter) -> tuple[Audit, Shown]:
+    def audit(self, pools: tuple[PoolAudit, ...], left_out: dict[str, str] | None, progress: Reporter) -> tuple[Audit, Shown]:
         """Re-encode the in images, and put everything together."""
-        manifest = self._bundle.manifest
         rates = {}
         for done, name in enumerate(BENIGN, 1):
             rates[name] = Rate.of(_flagged(self._score(benign(name, self._plain)).excess[self._detector]))
             progress(done, len(BENIGN))
-        target = next(d.threshold.target_fpr for d in manifest.detectors if d.name == manifest.detector)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         found = Audit(
             bundle=str(self._options.bundle),
             detector=self._detector,
-            target_fpr=target,
+            target_fpr=self._target_fpr,
             n_in=len(self._plain),
             pools=pools,
             benign=rates,
-            worst_in_classes=_by_class(self._in_plain.excess[self._detector], self._inside.labels[_ALL])[::-1][:_N_CLASSES],
+            worst_in_classes=_by_class(self._in_plain.excess[self._detector], self._inside.labels[ALL])[::-1][:_N_CLASSES],
             seed=self._options.seed,
             created=created,
-            left_out=None if self._seen is None else self._left_out,
+            left_out=left_out,
         )
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
-        return found, Shown(self._in_matched, tuple(self._outside), missed, self._hurt())
+        return found, Shown(np.concatenate(self._in_matched), tuple(self._outside), missed, self._hurt())
 
     def _measures(self, inside: Scored, outside: Scored) -> dict[str, Measure]:
         seed = self._options.seed

@@ -29,6 +29,11 @@ class Scored:
     top: Ints
     features: Floats | None
 
+    def after(self, n: int) -> "Scored":
+        """Return what is said of the images after the first n."""
+        excess = {name: found[n:] for name, found in self.excess.items()}
+        return Scored(excess, self.top[n:], None if self.features is None else self.features[n:])
+
 
 def zero(threshold: Threshold) -> Threshold:
     """Return the threshold of an excess: 0, with what was promised of the score's own."""

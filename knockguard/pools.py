@@ -67,7 +67,8 @@ class Source(Protocol):
     @property
     def by_class(self) -> bool: ...
     def counts(self) -> dict[str, int]: ...
-    def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]: ...
+    def files(self, side: str, *, most: int) -> Iterator[bytes]: ...
+    def images(self, *, progress: Reporter, most: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Pixels]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,19 @@ class Pool:
         """Return the hashes of the chosen images on these sides."""
         return [digest for side, _, digest in self._where.values() if side in sides]
 
-    def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]:
+    def files(self, side: str, *, most: int) -> Iterator[bytes]:
+        """Yield the first files of a side, as they are."""
+        wanted = {place for place, (where, row, _) in self._where.items() if where == side and row < most}
+        return (item.content for item in read(self.source, only=wanted))
+
+    def images(self, *, progress: Reporter, most: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Pixels]]:
         """Yield side, row and (h, w, 3) image of every chosen one, in the source's order; rows are by hash, whatever the names.
 
-        With `most` only the first rows of each side, the others unread.
+        With `most` only so many of the first rows of the sides that it names, the others unread.
 
         InvalidInputError if an image cannot be decoded, or is another than it was when the source was looked through.
         """
-        wanted = {place: where for place, where in self._where.items() if most is None or where[1] < most}
+        wanted = {place: where for place, where in self._where.items() if most is None or where[1] < most.get(where[0], 0)}
         found = zip(sorted(wanted), read(self.source, only=wanted), strict=False)
         done = 0
         for done, (place, item) in enumerate(found, 1):

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from pydantic import TypeAdapter, ValidationError
 
+from evaluation.matching import Matching
 from evaluation.overlap import Overlap
 from exporters.fuse import feature_graph, fuse
 from exporters.graph import graph_bytes
@@ -49,7 +50,7 @@ class Material:
     `calibration` is what the threshold is taken from: every entry on its own, and the strictest counts, so that each kind of
     benign image (as it is, after re-encoding) is held to the target. `in_fit_classes` names the class of each in image that fits,
     None where it is not known. `views` is how often each image stands in what fits, as blocks one after another. `seen` is
-    kept in the bundle, for audits.
+    kept in the bundle, for audits; `matching` is the chain that both sides went through, None where they had one history.
     """
 
     in_fit: Pixels
@@ -60,6 +61,7 @@ class Material:
     in_fit_classes: tuple[str | None, ...] = ()
     views: int = 1
     seen: Seen | None = None
+    matching: Matching | None = None
 
     def shown(self, spec: InputSpec) -> Floats:
         """Return up to 64 in images as the model takes them, those of the test first, to compare answers on."""
@@ -187,6 +189,7 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
             versions=tool_versions(),
             seen=None if material.seen is None else material.seen.spec(),
             stages=dict(taps.stages),
+            matched=None if material.matching is None else material.matching.spec(),
             options={name: weights_named(asdict(d)) for name, d in detectors.items()},  # type: ignore[call-overload]  # all are dataclasses
         ),
     )

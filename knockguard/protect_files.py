@@ -7,6 +7,7 @@ from pathlib import Path
 from onnx import ModelProto
 from rich.table import Table
 
+from evaluation.matching import N_MATCH, Search
 from evaluation.overlap import Overlap, imagenet_classes, no_meanings, read_mapping, wordnet
 from exporters.graph import input_of, load_graph
 from exporters.parity import distance_to_passed_over
@@ -21,7 +22,7 @@ from guard.seen import Seen
 from knockguard.baseline import Baseline, measure_baseline
 from knockguard.console import Stages, note, out, warn
 from knockguard.enough import check_enough
-from knockguard.matching import match
+from knockguard.matching import choose, into_material
 from knockguard.networks import check_networks
 from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Source, check_apart, look_through
 from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
@@ -83,7 +84,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     for row in taps.describe():
         note(row)
 
-    stages = Stages(n_stages=4)
+    stages = Stages(n_stages=5)
     size = image_size(spec)
     reading = Reading(options.limit, options.seed)
     with stages.stage("looking through in images"):
@@ -99,8 +100,13 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         outside = _out_pool(inside, options)
     if not outside.by_class:
         warn("the out pool has no classes, so it is split by image; a test on classes that the detector has not seen says more")
+    with stages.stage("choosing the matched chain") as progress:
+        most = (min(N_MATCH, inside.counts()["fit"]), min(N_MATCH, outside.counts()["fit"]))
+        search = Search(size, target_fpr=options.target_fpr, seed=options.seed)
+        matching = choose(inside, outside, "fit", most, search=search, progress=progress)
+    note(f"in and out are {matching.describe()}: {matching.left()}")
     with stages.stage("reading and matching both sides") as progress:
-        material = match(inside, outside, size=size, seed=options.seed, progress=progress)
+        material = into_material(matching, inside, outside, seed=options.seed, progress=progress)
     plan = _overlapping(plan, material, outside, mapping)
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         material = replace(material, seen=_seen(inside, outside))
@@ -200,11 +206,13 @@ def _labels(path: Path | None, n_classes: int) -> list[str]:
 def _print(protected: Protected, baseline: Baseline, options: ProtectOptions, *, as_json: bool) -> None:
     rows = [(m.name, m.tpr, m.fpr, f"{m.threshold.value:.4g}") for m in protected.measured]
     rows.append(("low-level statistics", baseline.tpr, baseline.fpr, "-"))
+    matched = protected.manifest.provenance.matched
     if as_json:
         document = {
             "bundle": str(options.out),
             "model": protected.manifest.name,
             "target_fpr": options.target_fpr,
+            "matched": None if matched is None else matched.model_dump(mode="json"),
             "detectors": [{"name": n, "tpr": t.value, "n_out": t.n, "fpr": f.value, "n_in": f.n} for n, t, f, _ in rows],
         }
         out.print_json(json.dumps(document))

@@ -64,9 +64,13 @@ class Synthetic:
         """Return how many images each side has."""
         return dict(self.n)
 
-    def images(self, *, progress: Reporter, most: int | None = None) -> Iterator[tuple[str, int, Pixels]]:
-        """Yield side, row and (h, w, 3) image, each drawn by a generator of its own; with `most` the first rows of each side."""
-        wanted = {name: n if most is None else min(n, most) for name, n in self.n.items()}
+    def files(self, _side: str, *, most: int) -> Iterator[bytes]:
+        """Yield nothing: these images come from no file."""
+        return iter(())
+
+    def images(self, *, progress: Reporter, most: Mapping[str, int] | None = None) -> Iterator[tuple[str, int, Pixels]]:
+        """Yield side, row and (h, w, 3) image, each drawn by a generator of its own; with `most` the first rows of some sides."""
+        wanted = {name: n if most is None else min(n, most.get(name, 0)) for name, n in self.n.items()}
         done, total = 0, sum(wanted.values())
         for place, (name, n) in enumerate(wanted.items()):
             for row in range(n):
@@ -79,8 +83,8 @@ class Synthetic:
 
 
 def _own(inside: Source, name: str, side: int) -> Pixels:
-    found = (image for where, row, image in inside.images(progress=_quiet, most=_MOST_OWN) if where == name)
-    return np.stack([framed(image, (side, side)) for image in found])
+    found = inside.images(progress=_quiet, most={name: _MOST_OWN})
+    return np.stack([framed(image, (side, side)) for _, _, image in found])
 
 
 def _quiet(_done: int, _total: int) -> None:

@@ -1,14 +1,16 @@
 """The audit's page and words: each verdict where the figures ask for it, and what comes from outside is escaped."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from evaluation.artefacts import Example
+from evaluation.audit_document import document
 from evaluation.audit_page import page
 from evaluation.audit_results import Audit, DistanceBin, PoolAudit, Shown
-from evaluation.audit_words import benign_hurt, headline, judged, markdown, verdict
+from evaluation.audit_words import benign_hurt, headline, judged, markdown, passed, verdict
 from evaluation.detection import Measure
 from guard.benign import BENIGN
 from guard.rate import Rate
@@ -26,7 +28,9 @@ def pool(
         name=name,
         synthetic=synthetic,
         n=400,
+        n_chose=(200, 150),
         side=27,
+        chain="reduced to 32 px (box) where larger",
         unmatched={"linear": measured(390), "msp": measured(60)},
         matched={"linear": measured(flagged, wrong), "msp": measured(60)},
         low_level_unmatched=measured(380),
@@ -64,7 +68,8 @@ def test_verdict_follows_from_the_margin_over_the_baseline(
 ) -> None:
     """Figures are out and in images flagged, of 400 each."""
     found = audit(pool("birds", ours[0], baseline[0], wrong=ours[1], low_wrong=baseline[1]))
-    assert judged(found.pools[0], "linear") == answer
+    assert judged(found.pools[0], found) == answer
+    assert passed(found) == (answer != "NO")
     told = verdict(found)[0]
     assert words in told
     assert [word for word in ("YES", "PARTLY", "NO") if f"{word}:" in told] == [answer]
@@ -79,6 +84,25 @@ def test_headline_is_of_the_real_pool_that_is_seen_least() -> None:
     pools = (pool("far", 380, 12), pool("near", 200, 12), pool("synthetic", 20, 12, synthetic=True))
     assert headline(audit(*pools)).startswith("linear flags 50 % of the pool near, the one it sees least, and this is content")
     assert headline(audit(pools[2])).startswith("linear flags 5 % of the pool synthetic, which is next to nothing")
+
+
+def test_no_of_a_synthetic_pool_counts_only_where_there_is_no_real_one() -> None:
+    real, made = pool("birds", 300, 12), pool("synthetic", 20, 12, synthetic=True)
+    assert passed(audit(real, made))
+    assert not passed(audit(made))
+    assert not passed(audit(real, pool("fish", 300, 295)))
+
+
+def test_document_gives_programs_every_rate_with_its_interval_and_the_verdict() -> None:
+    found = audit(pool("birds", 300, 12))
+    told = document(found)
+    assert json.loads(json.dumps(told)) == told
+    matched = told["pools"][0]["matched"]["linear"]
+    rate = {"value": 0.75, "low": pytest.approx(0.705, abs=1e-3), "high": pytest.approx(0.790, abs=1e-3), "count": 300, "n": 400}
+    assert matched["tpr"] == rate
+    assert (matched["tnr"]["count"], matched["fpr"]["count"], matched["auroc_interval"]) == (390, 10, [0.88, 0.92])
+    assert (told["pools"][0]["judged"], told["passed"], told["verdict"]) == ("YES", True, verdict(found))
+    assert told["benign"]["grey"]["n"] == 400
 
 
 def test_customers_are_hurt_only_where_it_is_sure() -> None:

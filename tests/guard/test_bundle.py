@@ -75,10 +75,10 @@ def test_bundle_from_before_its_images_were_recorded_is_read_and_keeps_its_diges
     path = tmp_path / "old" / "bundle.json"
     document = json.loads(path.read_text())
     document["provenance"] = {key: value for key, value in document["provenance"].items() if value is not None}
-    assert "seen" not in document["provenance"]
+    assert {"seen", "matched"}.isdisjoint(document["provenance"])
     path.write_text(json.dumps(document))
     found = load_bundle(tmp_path / "old").manifest
-    assert found.provenance.seen is None
+    assert found.provenance.seen is found.provenance.matched is None
     # Rows that were logged under it carry this digest.
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     assert found.digest == sha256(text.encode()).hexdigest()[:12]

@@ -38,6 +38,12 @@ def test_image_that_is_small_already_keeps_its_pixels() -> None:
     assert np.array_equal(made, image[:, 2:18])
 
 
+def test_image_is_cut_to_the_shape_it_is_served_in() -> None:
+    image = noise(40, 56)
+    [made] = History(16, shape=(1, 2)).apply([image])
+    assert np.array_equal(made, np.asarray(Image.fromarray(image[6:34]).resize((32, 16), Image.Resampling.BILINEAR)))
+
+
 def test_codec_comes_after_the_reduction() -> None:
     image = noise(32, 32)
     plain, coded = (History(16, Kernel.BILINEAR, quality).apply([image])[0] for quality in (None, 75))

@@ -31,24 +31,29 @@ def audited(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     outside = save(stripes(150, seed=40), folder / "out", ("a", "b", "c"))
     pools = ["--pool", outside, "--pool", "synthetic"]
     done = call("audit", bundle, "--in", inside, *pools, "-o", folder / "audit", "--limit", 120, "--json")
-    assert done.code == 0, done.err
     found: dict[str, Any] = json.loads(done.out)
+    assert done.code == (0 if found["passed"] else 5), done.err
     return found
 
 
 def test_audit_ends_in_a_verdict(bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
     inside = save(discs(150, seed=30)[0], tmp_path / "in")
     done = knockguard("audit", bundle, "--in", inside, "--pool", miniature.outside, "-o", tmp_path / "audit", "--limit", 150)
-    assert done.code == 0, done.err
+    assert done.code == 5, done.err
     audit = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert audit["pools"][0]["judged"] == "NO", "stripes are told from discs by their spectrum alone"
     (pool,) = audit["pools"]
     assert pool["matched"]["linear-late"]["tpr"]["count"] > 0.8 * pool["matched"]["linear-late"]["tpr"]["n"]
     assert audit["benign"]["as sent"]["n"] == 150
-    assert audit["left_out"] == {str(miniature.outside): f"{300 - pool['n']} images"}
-    assert pool["n"] == load_bundle(bundle).manifest.provenance.images["out_test"]
+    n = load_bundle(bundle).manifest.provenance.images["out_test"]
+    assert (pool["n"], pool["n_chose"]) == (n - n // 3, [50, n // 3]), "what chooses the chain is not measured"
+    assert audit["left_out"] == {str(miniature.outside): f"{300 - n} images"}
+    assert f"then to {pool['side']} px" in done.words
+    assert f"then to {pool['side']} px" in pool["chain"]
     words = (tmp_path / "audit" / "audit.md").read_text()
     assert verdicts(words) == ["NO"]  # stripes are told from discs by statistics as well
     assert "may be file format alone" in words
+    assert pool["chain"] in words
     assert "Customers are" in words
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert page.count("<svg") == 4
@@ -69,7 +74,7 @@ def test_detector_that_flags_in_and_out_alike_is_told_to_tell_nothing(
     )
     write_bundle(tmp_path / "middle", manifest=loaded.manifest.model_copy(update={"detectors": middle}), model=loaded.model)
     done = knockguard("audit", tmp_path / "middle", "--in", inside, "--pool", pool, "-o", tmp_path / "audit")
-    assert done.code == 0, done.words
+    assert done.code == 5, done.words
     (measured,) = json.loads((tmp_path / "audit" / "audit.json").read_text())["pools"]
     assert measured["matched"][loaded.manifest.detector]["tpr"]["count"] > 30, "too few are flagged for this to be a test"
     words = (tmp_path / "audit" / "audit.md").read_text()
@@ -127,9 +132,9 @@ def test_distances_cover_the_pool_and_come_from_the_models_own_stage(audited: di
 
 def test_synthetic_pool_is_reported_beside_the_real_one(audited: dict[str, Any]) -> None:
     real, made = audited["pools"]
-    assert (real["synthetic"], made["synthetic"], made["name"], made["n"]) == (False, True, "synthetic", 120)
+    assert (real["synthetic"], made["synthetic"], made["name"], made["n"]) == (False, True, "synthetic", 80)
     assert {name for name, _ in made["worst_classes"]} == set(KINDS)
-    assert real["low_level"]["tpr"]["n"] + made["low_level"]["tpr"]["n"] == 2 * 120
+    assert real["low_level"]["tpr"]["n"] + made["low_level"]["tpr"]["n"] == 2 * 80
 
 
 def test_rates_are_those_of_the_guard(bundle: Path, audited: dict[str, Any], tmp_path: Path) -> None:
@@ -158,6 +163,24 @@ def test_thresholds_of_each_class_are_audited_as_they_are_served(bundle: Path, m
     first, second = Scorer(loaded)(inside), Scorer(load_bundle(tmp_path / "alike"))(inside)
     for name, excess in first.excess.items():
         np.testing.assert_array_equal(excess, second.excess[name])
+
+
+def test_pools_of_one_name_are_told_apart_and_what_is_wrong_with_one_is_said_first(
+    bundle: Path, miniature: Miniature, tmp_path: Path, knockguard: InProcess
+) -> None:
+    inside, first = save(discs(60, seed=36)[0], tmp_path / "in"), save(stripes(60, seed=34), tmp_path / "a" / "test")
+    second = save(stripes(60, seed=35), tmp_path / "b" / "test")
+    done = knockguard("audit", bundle, "--in", inside, "--pools", first, "--pools", second, "-o", tmp_path / "audit", "--json")
+    assert [pool["name"] for pool in json.loads(done.out)["pools"]] == ["a/test", "b/test"]
+    for pools, said, code in (
+        ([first, first], "test is given twice; give each pool once", 2),
+        ([first, tmp_path / "typo"], "typo", 3),
+        ([first, inside], "60 of the 60 images", 3),
+    ):
+        words = [word for pool in pools for word in ("--pool", pool)]
+        refused = knockguard("audit", bundle, "--in", inside, *words, "-o", tmp_path / "refused")
+        assert (refused.code, said in refused.words, "reading in images" in refused.words) == (code, True, False), refused.err
+        assert not (tmp_path / "refused").exists()
 
 
 def test_audit_refuses_too_few_images_and_to_overwrite(

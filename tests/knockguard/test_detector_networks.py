@@ -134,7 +134,7 @@ def test_network_that_cannot_be_had_is_refused_before_an_image_is_read(
     torch.save([1, 2], files["list"])
     words = [f"{detector}.{option.format(**files)}"]
     done = knockguard(*miniature.words(tmp_path / "bundle", "--detector", detector, "--set", *words))
-    assert (done.code in (2, 3), message in done.words, "[1/4]" in done.err) == (True, True, False), done.err
+    assert (done.code in (2, 3), message in done.words, "[1/5]" in done.err) == (True, True, False), done.err
 
 
 def test_weights_that_would_run_code_are_not_run(tmp_path: Path) -> None:

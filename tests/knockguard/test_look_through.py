@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from miniature import Miniature, discs, quiet, save, stripes
 
-from guard.chain import matched_chain
+from evaluation.matching import Sample, Search, match
 from guard.errors import InvalidInputError
 from guard.images import decode, read
 from guard.types import Pixels
-from knockguard.matching import match
+from knockguard.matching import choose, into_material
 from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Split, check_apart, look_through
 
 READING = Reading(10_000, 0)
@@ -191,10 +191,19 @@ def test_progress_tells_how_many_there_are(miniature: Miniature) -> None:
 def test_matching_one_image_at_a_time_gives_what_the_whole_chain_gives(miniature: Miniature) -> None:
     pools = look_through(miniature.inside, IN_SPLIT, READING), look_through(miniature.outside, OUT_SPLIT, READING)
     inside, outside = map(images_of, pools)
-    chain = matched_chain(inside["fit"], outside["fit"], size=(24, 24))
-    material = match(*pools, size=(24, 24), seed=5, progress=quiet)
+    heard: list[tuple[int, int]] = []
+    search = Search((24, 24), seed=5)
+    matching = choose(*pools, "fit", (100, 90), search=search, progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(done, 380) for done in range(1, 381)]
+    # The first rows choose, in the order in which they are read.
+    known, unknown = (
+        [image for _, _, image in pool.images(progress=quiet, most={"fit": n})] for pool, n in zip(pools, (100, 90), strict=True)
+    )
+    assert (len(known), len(unknown)) == (100, 90)
+    assert matching == match(Sample(known, 100, 24, None), Sample(unknown, 90, 24, None), search)
+    material = into_material(matching, *pools, seed=5, progress=quiet)
     for fitted, images, draw in ((material.in_fit, inside, 5), (material.out_fit, outside, 6)):
-        np.testing.assert_array_equal(fitted, np.concatenate([chain.apply(images["fit"], seed=draw), np.stack(images["fit"])]))
-    np.testing.assert_array_equal(material.out_test, chain.apply(outside["test"], seed=9))
-    np.testing.assert_array_equal(material.calibration["reencoded"], chain.apply(inside["calibration"], seed=7))
+        np.testing.assert_array_equal(fitted, np.concatenate([matching.apply(images["fit"], seed=draw), np.stack(images["fit"])]))
+    np.testing.assert_array_equal(material.out_test, matching.apply(outside["test"], seed=9))
+    np.testing.assert_array_equal(material.calibration["reencoded"], matching.apply(inside["calibration"], seed=7))
     np.testing.assert_array_equal(material.calibration["as_sent"], np.stack(inside["calibration"]))

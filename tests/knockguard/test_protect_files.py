@@ -93,6 +93,16 @@ def test_json_is_one_document_and_all_that_stdout_holds(protected_by_command: tu
     assert rates["linear-late"]["n_out"] == load_bundle(folder).manifest.provenance.images["out_test"]
 
 
+def test_chosen_chain_is_said_and_recorded_with_what_the_baseline_has_left(protected_by_command: tuple[Done, Path]) -> None:
+    done, folder = protected_by_command
+    matched = load_bundle(folder).manifest.provenance.matched
+    assert matched is not None
+    assert matched.source_px == 24 > matched.side_px
+    assert f"reduced to 24 px ({matched.kernel}) where larger, then to {matched.side_px} px, JPEG 70 to 95" in done.words
+    assert f"flag {matched.baseline_tpr:.3f} of out (n={matched.n_out}) at {matched.baseline_fpr:.3f} of in" in done.words
+    assert json.loads(done.out)["matched"] == matched.model_dump(mode="json")
+
+
 def test_last_line_is_the_next_command_in_one_piece(protected_by_command: tuple[Done, Path]) -> None:
     done, folder = protected_by_command
     assert done.err.splitlines()[-1].endswith(f"Next: knockguard serve {folder}")
@@ -270,10 +280,10 @@ def test_what_cannot_be_protected_is_refused_with_the_way_out(
     assert [piece for piece in pieces if piece not in done.words] == [], done.words
     assert ("Traceback" in done.err, done.out) == (False, "")
     assert (listing(tmp_path), listing(wrong["wrong"])) == (set(), before), "something half-written stayed"
-    assert "[4/4]" not in done.err, "refused only after the long work"
-    assert case != "strict" or "[2/4]" not in done.err, "refused only after the out pool was read"
+    assert "[4/5]" not in done.err, "refused only after the long work"
+    assert case != "strict" or "[2/5]" not in done.err, "refused only after the out pool was read"
     if case in NEED_NO_IMAGE:
-        assert "[1/4]" not in done.err, "refused only after images were read"
+        assert "[1/5]" not in done.err, "refused only after images were read"
 
 
 def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
@@ -291,7 +301,7 @@ def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
     for taken, code, why in (("photographs", 3, "is no bundle"), ("file", 2, "is a file")):
         refused = knockguard(*miniature.words(tmp_path / taken, "--force"))
         assert (refused.code, why in refused.words) == (code, True)
-        assert "[1/4]" not in refused.err, "refused only after images were read"
+        assert "[1/5]" not in refused.err, "refused only after images were read"
     assert listing(tmp_path) == {
         "bundle",
         "bundle/bundle.json",
@@ -305,7 +315,7 @@ def test_what_stands_there_is_replaced_by_force_alone_and_only_a_bundle(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_in_the_middle_leaves_nothing(sent: signal.Signals, miniature: Miniature, tmp_path: Path) -> None:
-    with heard(miniature.words(tmp_path / "bundle"), until="[2/4]") as process:
+    with heard(miniature.words(tmp_path / "bundle"), until="[2/5]") as process:
         process.send_signal(sent)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130

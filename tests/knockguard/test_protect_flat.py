@@ -64,4 +64,4 @@ def test_what_is_missing_is_said_with_the_way_out(
 ) -> None:
     more, code, message = case
     done = knockguard(*words(miniature, flat, tmp_path / "bundle", *more))
-    assert (done.code, message in done.words, "[1/4]" in done.err) == (code, True, False), done.err
+    assert (done.code, message in done.words, "[1/5]" in done.err) == (code, True, False), done.err
