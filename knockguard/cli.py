@@ -53,7 +53,7 @@ def audit(
     inside: Annotated[Path, typer.Option("--in", help="The victim's own kind of images, none of which made the bundle.")],
     pool: Annotated[
         list[Path],
-        typer.Option("--pool", help="Public images of other kinds, or the word synthetic; as often as there are pools."),
+        typer.Option("--pool", "--pools", help="Public images of other kinds, or the word synthetic; once for each pool."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", callback=_folder, help="Folder for audit.json, audit.md and audit.html.")
@@ -65,8 +65,10 @@ def audit(
 ) -> None:
     """Say what a bundle's detectors see on your images, and how much of it is more than file format."""
     from knockguard.audit import AuditOptions, audit_files
+    from knockguard.exits import ANSWER_IS_NO
 
-    audit_files(AuditOptions(bundle, inside, tuple(pool), out, limit, seed, force), as_json=json)
+    if not audit_files(AuditOptions(bundle, inside, tuple(pool), out, limit, seed, force), as_json=json):
+        raise typer.Exit(ANSWER_IS_NO)
 
 
 @app.command()

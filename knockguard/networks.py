@@ -73,7 +73,7 @@ def overlap_rows(detectors: Iterable[Detector], classes: Sequence[str | None], o
     asked = any(isinstance(d, OwnNetwork) and d.remove_overlap for d in detectors)
     if not asked or not any(classes):
         return None
-    return (overlap or Overlap(imagenet_classes())).rows(classes)
+    return (overlap or Overlap(frozenset(imagenet_classes()))).rows(classes)
 
 
 def weights_named(options: Mapping[str, Option]) -> dict[str, Option]:

@@ -25,6 +25,13 @@ def protect(
         Path | None,
         typer.Option(help="CSV `class,public`: what the in images' classes are called in public sets, empty for nothing."),
     ] = None,
+    wordnet: Annotated[
+        Path | None,
+        typer.Option(help="WordNet's folder, such as /usr/share/wordnet: classes are public too by what their names mean."),
+    ] = None,
+    wordnet_kinds: Annotated[
+        bool, typer.Option("--wordnet-kinds", help="With --wordnet, a class whose kinds are public is public too: dog by beagle.")
+    ] = False,
     scale: Annotated[
         str, typer.Option(help="What the graph makes of a grey level: 'unit' (0..1), 'raw' (0..255) or 'imagenet'.")
     ] = "unit",
@@ -59,6 +66,8 @@ def protect(
         version,
         labels,
         class_map,
+        wordnet,
+        wordnet_kinds,
         scale,
         input_shape,
         tuple(stage or ()),

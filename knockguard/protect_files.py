@@ -8,12 +8,10 @@ from onnx import ModelProto
 from rich.table import Table
 
 from evaluation.matching import N_MATCH, Search
-from evaluation.overlap import Overlap, imagenet_classes, no_meanings, read_mapping, wordnet
 from exporters.graph import input_of, load_graph
 from exporters.parity import distance_to_passed_over
 from exporters.taps import Taps, find_taps
 from guard.bundle import MANIFEST, InputSpec, check_place
-from guard.detectors.network import OwnNetwork
 from guard.detectors.registry import DETECTORS
 from guard.errors import ConfigError, GraphError
 from guard.preprocess import image_size
@@ -24,8 +22,9 @@ from knockguard.console import Stages, note, out, warn
 from knockguard.enough import check_enough
 from knockguard.matching import choose, into_material
 from knockguard.networks import check_networks
+from knockguard.overlapping import Compared, overlapping
 from knockguard.pools import IN_SPLIT, OUT_SPLIT, Pool, Reading, Source, check_apart, look_through
-from knockguard.protect import DEFAULT_DETECTORS, Material, Plan, Protected, protect
+from knockguard.protect import DEFAULT_DETECTORS, Plan, Protected, protect
 from knockguard.protect_words import input_shape, overrides, settings
 from knockguard.synthetic_pool import Synthetic, is_synthetic
 
@@ -36,7 +35,6 @@ SCALES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
 }
 TOO_CONFIDENT = 0.99
 _RGB = 3  # channels of every image that is read
-_NAMED = 10  # classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,8 @@ class ProtectOptions:
     version: str
     labels: Path | None
     class_map: Path | None
+    wordnet: Path | None
+    wordnet_kinds: bool
     scale: str
     input_shape: str | None
     stages: tuple[str, ...]
@@ -80,7 +80,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         per_class=options.per_class,
     )
     check_networks(plan.built().values())
-    mapping = read_mapping(options.class_map) if options.class_map else {}
+    compared = Compared.read(options.class_map, options.wordnet, kinds=options.wordnet_kinds)
     for row in taps.describe():
         note(row)
 
@@ -107,7 +107,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     note(f"in and out are {matching.describe()}: {matching.left()}")
     with stages.stage("reading and matching both sides") as progress:
         material = into_material(matching, inside, outside, seed=options.seed, progress=progress)
-    plan = _overlapping(plan, material, outside, mapping)
+    plan = replace(plan, overlap=overlapping(plan.built().values(), material, outside, compared))
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         material = replace(material, seen=_seen(inside, outside))
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
@@ -127,22 +127,6 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
             "images. Use images that it has not seen, or thresholds on confidence will flag customers"
         )
     _print(protected, baseline, options, as_json=as_json)
-
-
-def _overlapping(plan: Plan, material: Material, outside: Source, mapping: dict[str, str]) -> Plan:
-    """Return the plan with what is public, and say which of the victim's classes are left out where a detector asks for it."""
-    asking = [name for name, d in plan.built().items() if isinstance(d, OwnNetwork) and d.remove_overlap]
-    if not asking:
-        return plan
-    own = {name for name in material.in_fit_classes if name is not None}
-    if not own:
-        warn(f"{asking[0]} leaves classes out that public sets have, and the in images have none: give a folder a class")
-    public = imagenet_classes().union(name for side in outside.labels.values() for name in side if name is not None)
-    overlap = Overlap(public, mapping, wordnet() or no_meanings)
-    if left := sorted(overlap.classes(own)):
-        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        note(f"left out of what fits {', '.join(asking)}: {', '.join(left[:_NAMED])}{more}, which public sets have too")
-    return replace(plan, overlap=overlap)
 
 
 def _seen(inside: Pool, outside: Source) -> Seen:

@@ -69,7 +69,7 @@ def test_baseline_of_a_matching_is_that_of_the_trial_it_chose(matching: Matching
     assert matching.baseline in [t.baseline for t in matching.trials if t.side == matching.chain.side]
     spec = matching.spec()
     assert (spec.source_px, spec.kernel, spec.source_quality, spec.side_px) == (32, "bicubic", 75, matching.chain.side)
-    assert (spec.baseline_auroc, spec.n_in, spec.n_out) == (matching.baseline.auroc, 36, 60)
+    assert (spec.baseline_auroc, spec.n_in, spec.n_out) == (matching.baseline.auroc, 120, 120)
     assert f"AUROC {spec.baseline_auroc:.3f}" in matching.left()
 
 
