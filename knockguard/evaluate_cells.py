@@ -115,7 +115,7 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
     copy = copy_victim(stolen, adversary=plugins(cell)[1], student=student, seed=cell.seed + 1, progress=progress)
     test, labels = ground.images.pixels["test"], ground.images.labels["test"]
     logits, victim = predict(copy, test), ground.trained.test
-    whole = _Answers(logits, victim, labels, len(ground.images.classes))
+    whole = Answers(logits, victim, labels, len(ground.images.classes))
     chosen_by, told = whole.by_half(seed=cell.seed)
     return CellResult(
         id=cell.id,
@@ -144,7 +144,7 @@ def copied(ground: Ground, cell: Cell, asked: Asked, *, progress: Reporter) -> C
 
 
 @dataclass(frozen=True, slots=True)
-class _Answers:
+class Answers:
     """What copy and victim say, (n, k) each, of test images of these labels (n,)."""
 
     copy: Floats
@@ -160,8 +160,8 @@ class _Answers:
             return None, None
         return self._of(chooses).measures(seed=seed), self._of(~chooses).measures(seed=seed)
 
-    def _of(self, which: Bools) -> "_Answers":
-        return _Answers(self.copy[which], self.victim[which], self.labels[which], self.n_classes)
+    def _of(self, which: Bools) -> "Answers":
+        return Answers(self.copy[which], self.victim[which], self.labels[which], self.n_classes)
 
     def measures(self, *, seed: int) -> Measures:
         """InvalidInputError if the victim is never right: nothing could be recovered of it."""
