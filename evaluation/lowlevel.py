@@ -1,39 +1,19 @@
-"""The baseline that a detector must beat: statistics that know nothing of what an image shows.
+"""Statistics that know nothing of what an image shows, and what a baseline reads that a detector must beat.
 
 Sharpness, noise and traces of JPEG tell two sets of files apart without a look at their content, and an adversary changes them at
-no cost. What this baseline flags, a detector may have flagged for the same bad reason; only the margin over it is content.
+no cost. What these give away, a detector may have flagged for the same bad reason; only the margin over it is content.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from guard.fitting.logistic import fit_logistic
 from guard.types import Floats, Pixels
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BANDS = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)  # edges, in cycles a pixel; the last reaches into the corners
 _BLOCK = 8  # of JPEG
 _FLOOR = 1.0  # grey levels: below it a picture is flat, whatever the ratio says
-
-
-@dataclass(frozen=True, slots=True)
-class LowLevel:
-    """A logistic regression on `statistics`: weights (d,) and a bias."""
-
-    weights: NDArray[np.float64]
-    bias: float
-
-    def scores(self, pixels: Pixels) -> Floats:
-        """Return (n,) float32 log-odds of being out."""
-        return (statistics(pixels) @ self.weights + self.bias).astype(np.float32)
-
-
-def fit_low_level(inside: Pixels, outside: Pixels, *, strength: float = 1e-3) -> LowLevel:
-    """Fit the baseline on in and out images, (n, h, w, 3) uint8 of one size; `strength` as in `fit_logistic`."""
-    return LowLevel(*fit_logistic(statistics(inside), statistics(outside), strength=strength))
 
 
 def statistics(pixels: Pixels) -> Floats:

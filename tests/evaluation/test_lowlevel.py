@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from evaluation.lowlevel import fit_low_level, statistics
-from evaluation.metrics import auroc
+from evaluation.baseline import Traces
+from evaluation.lowlevel import statistics
 from guard.images import reencode
 
 
@@ -17,15 +17,13 @@ def textures(n: int, seed: int) -> np.ndarray:
 def test_sees_blur():
     sharp = np.random.default_rng(0).integers(0, 256, (80, 32, 32, 3), dtype=np.uint8)
     soft = textures(80, seed=1)
-    baseline = fit_low_level(sharp[:40], soft[:40])
-    assert auroc(baseline.scores(sharp[40:]), baseline.scores(soft[40:])) > 0.99
+    assert Traces.of(sharp, soft, seed=0).auroc > 0.99
 
 
 def test_sees_compression():
     images = textures(160, seed=2)
     coded = np.stack([reencode(image, quality=25) for image in images[80:]])
-    baseline = fit_low_level(images[:40], coded[:40])
-    assert auroc(baseline.scores(images[40:80]), baseline.scores(coded[40:])) > 0.95
+    assert Traces.of(images[:80], coded, seed=0).auroc > 0.95
 
 
 def test_knows_neither_brightness_nor_place():
