@@ -22,6 +22,7 @@ from guard.preprocess import to_inputs
 from guard.types import Pixels, Reporter
 from guard.whole import write_whole
 from knockguard.console import Stages, note, out
+from knockguard.data_print import data_fingerprint
 from knockguard.store import code_fingerprint
 from knockguard.study_probes import benign_rows, masquerade_rows, stage_rows
 from knockguard.study_scores import VARIED, Scored
@@ -53,13 +54,10 @@ def study_file(options: StudyOptions, *, as_json: bool) -> None:
     stages = Stages(n_stages=4 * len(wanted))
     found = []
     for victim, seed in wanted:
-        key = sha256(
-            f"{code} {experiment.model_dump_json(exclude={'victims', 'title', 'differs'})} {victim.model_dump_json()}".encode()
-        )
-        path = options.out / f"{victim.name}-s{seed}-{key.hexdigest()[:12]}.json"
+        path = options.out / f"{victim.name}-s{seed}-{study_key(experiment, victim, options.data, code)}.json"
         kept = None if options.fresh else _kept(path)
         if kept is None:
-            kept = _Run(experiment, victim, options, seed).measured(stages)
+            kept = _Run(experiment, victim, options, seed, code).measured(stages)
             write_victim(kept, path)
         else:
             note(f"{victim.name}, seed {seed}: measured before, {path}")
@@ -89,6 +87,14 @@ def targets(experiment: Experiment) -> tuple[float, ...]:
     return tuple(sorted({STRICT_FPR, experiment.target_fpr}))
 
 
+def study_key(experiment: Experiment, victim: Victim, data: Path, code: str) -> str:
+    """Return what one victim's rows hang on: the file but for its words, the images, and the code."""
+    pool = experiment.pool
+    images = data_fingerprint(data, [victim.set, pool.set, *([pool.second] if pool.second else [])])
+    asked = experiment.model_dump_json(exclude={"victims", "title", "differs"})
+    return sha256(f"{code} {images} {asked} {victim.model_dump_json()}".encode()).hexdigest()[:12]
+
+
 def _kept(path: Path) -> VictimStudy | None:
     try:
         return read_victim(path)
@@ -99,8 +105,8 @@ def _kept(path: Path) -> VictimStudy | None:
 class _Run:
     """One victim, from its images to its rows."""
 
-    def __init__(self, experiment: Experiment, victim: Victim, options: StudyOptions, seed: int) -> None:
-        self._experiment, self._victim, self._options, self._seed = experiment, victim, options, seed
+    def __init__(self, experiment: Experiment, victim: Victim, options: StudyOptions, seed: int, code: str) -> None:
+        self._experiment, self._victim, self._options, self._seed, self._code = experiment, victim, options, seed, code
 
     def measured(self, stages: Stages) -> VictimStudy:
         started, victim, seed = monotonic(), self._victim, self._seed
@@ -108,9 +114,13 @@ class _Run:
         with stages.stage(f"{name}: images and the matched chain"):
             sides = load_sides(victim, self._options.data, seed=seed)
             pools = load_pools(self._options.data, self._experiment.pool, seed=seed).without(victim.own_kinds)
-            worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, seed=seed)
+            n_fit = self._experiment.pool.n_fit
+            worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, n_fit=n_fit, seed=seed)
         with stages.stage(f"{name}: victim") as progress:
-            served = served_victim(victim, sides, self._options.out / VICTIMS, seed=seed, progress=progress)
+            images = data_fingerprint(self._options.data, [victim.set])
+            key = sha256(f"{self._code} {images} {_trained(victim)} {seed}".encode()).hexdigest()[:12]
+            path = self._options.out / VICTIMS / f"{victim.name}-{key}.onnx"
+            served = served_victim(victim, sides, path, fresh=self._options.fresh, seed=seed, progress=progress)
         with stages.stage(f"{name}: detectors in both worlds") as progress:
             matched, plain = self._scored(served, worlds, progress)
         with stages.stage(f"{name}: stages, re-encodings, masquerades"):
@@ -155,6 +165,11 @@ class _Run:
             tuple(benign_rows(matched, worlds, watched, target_fpr=target)),
             tuple(masquerade_rows(matched, worlds, watched, target_fpr=target, seed=seed)),
         )
+
+
+def _trained(victim: Victim) -> str:
+    """Return what a victim's weights hang on beside its images: not its name, nor what it is tested on."""
+    return victim.model_dump_json(exclude={"n_test", "name", "own_kinds"})
 
 
 def _accuracy(served: Served, pixels: Pixels, world: World) -> float:

@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +56,11 @@ def load_sides(victim: Victim, data: Path, *, seed: int) -> Sides:
     return Sides(parts["victim"], parts["detector"], parts["calibration"], parts.get("adversary"), parts["test"])
 
 
-def served_victim(victim: Victim, sides: Sides, folder: Path, *, seed: int, progress: Reporter) -> Served:
-    """Return the victim, trained unless the folder holds it; ConfigError if the weights it starts from are not to be had."""
-    key = sha256(f"{victim.model_dump_json(exclude={'n_test', 'name', 'own_kinds'})} {seed}".encode()).hexdigest()[:12]
-    path = folder / f"{victim.name}-{key}.onnx"
-    if not (path.is_file() and path.with_suffix(".pth").is_file()):
+def served_victim(  # noqa: PLR0913  # the victim and its images, then where it is kept and how it is made
+    victim: Victim, sides: Sides, path: Path, *, fresh: bool, seed: int, progress: Reporter
+) -> Served:
+    """Return the victim of a path, trained unless it is there or `fresh`; ConfigError if its first weights are not to be had."""
+    if fresh or not (path.is_file() and path.with_suffix(".pth").is_file()):
         _make(victim, sides.victim, path, seed=seed, progress=progress)
     model = load_graph(path)
     return Served(model, find_taps(model), spec_of(victim), victim.architecture, path.with_suffix(".pth"))

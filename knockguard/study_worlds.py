@@ -16,7 +16,6 @@ from guard.types import Ints, Pixels
 from knockguard.study_victim import Sides
 
 _Through = Callable[[list[Pixels], int], Pixels]  # images in their own sizes and a seed -> pixels at the model's
-N_FIT_MOST = 6_000
 _N_PROBED = 3_000  # in images that tell what a stage reads
 _N_ADVERSARY = 500  # in images that dress queries up
 _HARSH = (40, 95)  # JPEG qualities of the varied chain
@@ -41,13 +40,16 @@ class World:
 
 
 class Worlds:
-    """Decodes once and makes worlds of it. Every draw has a seed of its own, so each world's images are the same in every run."""
+    """Decodes once and makes worlds of it. Every draw has a seed of its own, so each world's images are the same in every run.
 
-    def __init__(self, sides: Sides, pools: OutPools, plan: ChainPlan, *, size: int, seed: int) -> None:
+    At most `n_fit` images of either side fit detectors.
+    """
+
+    def __init__(self, sides: Sides, pools: OutPools, plan: ChainPlan, *, size: int, n_fit: int, seed: int) -> None:  # noqa: PLR0913  # what is divided, then how
         self._size, self._seed = (size, size), seed
-        self._in_fit = sides.detector.sample(N_FIT_MOST, seed=seed)
+        self._in_fit = sides.detector.sample(n_fit, seed=seed)
         self._test = sides.test
-        out_fit = pools.detector.sample(N_FIT_MOST, seed=seed)
+        out_fit = pools.detector.sample(n_fit, seed=seed)
         named = {"near": pools.near, "far": pools.far, "second": pools.second}
         self._images = {"in_fit": self._in_fit.decoded(), "out_fit": out_fit.decoded()}
         self._images |= {"calibration": sides.calibration.decoded(), "in_test": sides.test.decoded()}

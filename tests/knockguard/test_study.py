@@ -1,5 +1,6 @@
 """`knockguard study` on a miniature: discs are in, stripes of classes with WordNet ids are out; what is finished is kept."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from miniature_sets import WNIDS, put
 
 from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, read_study
 from evaluation.experiment_file import Shares, Training, Victim
+from evaluation.experiment_reading import read_experiment
 from evaluation.metrics import balanced_accuracy
 from evaluation.models import build
 from evaluation.optimiser import Optimiser, Weights
@@ -17,7 +19,7 @@ from exporters.graph import graph_bytes
 from exporters.runtime import run
 from guard.errors import ConfigError
 from guard.preprocess import to_inputs
-from knockguard.study import RESULT, StudyOptions, study_file
+from knockguard.study import RESULT, StudyOptions, study_file, study_key
 from knockguard.study_victim import load_sides, served_victim
 
 pytestmark = pytest.mark.large
@@ -87,6 +89,20 @@ def test_what_is_finished_is_not_measured_again(study: Study, folder: Path, caps
     assert read_study(folder / "out" / RESULT) == study
 
 
+def test_other_images_of_the_same_name_are_another_study(folder: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(folder / "study.toml")
+    [victim] = experiment.victims
+    for path in folder.glob("*.parquet"):
+        shutil.copy2(path, tmp_path / path.name)
+    first = study_key(experiment, victim, tmp_path, "code")
+    assert study_key(experiment, victim, tmp_path, "code") == first
+    for name in ("cifar10-test", "tiny-imagenet-200", "imagenet-samples-1000"):
+        content = (tmp_path / f"{name}.parquet").read_bytes()
+        (tmp_path / f"{name}.parquet").write_bytes(content)  # as many bytes, at another time
+        last, first = first, study_key(experiment, victim, tmp_path, "code")
+        assert first != last
+
+
 def test_adversary_of_too_few_images_costs_one_row_and_not_the_study(
     study: Study, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,7 +123,7 @@ def test_victim_of_the_papers_plan_is_trained_from_imagenets_weights(folder: Pat
     network = {"name": "Discs", "architecture": "efficientnet-lite0", "weights": Weights.IMAGENET, "training": plan}
     victim = Victim(set="cifar10", size=24, shares=shares, **network)
     sides = load_sides(victim, folder, seed=0)
-    served = served_victim(victim, sides, tmp_path, seed=0, progress=quiet)
+    served = served_victim(victim, sides, tmp_path / "v.onnx", fresh=False, seed=0, progress=quiet)
     graph = graph_bytes(feature_graph(served.model, served.taps))
     answers = run(graph, to_inputs(sides.test.pixels(24), served.spec), outputs=("probabilities",))["probabilities"]
     assert balanced_accuracy(answers, sides.test.labels) > 0.6
