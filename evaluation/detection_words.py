@@ -62,11 +62,8 @@ def _victim(victim: VictimStudy, study: Study) -> list[str]:
         "",
     ]
     for target in reversed(study.targets):
-        lines += [
-            f"Target false-positive rate {target:.0%}, after the matched chain:",
-            "",
-            *grid(_HEAD, _margin_rows(victim, target)),
-        ]
+        if rows := list(_margin_rows(victim, target)):  # none where too few images calibrate
+            lines += [f"Target false-positive rate {target:.0%}, after the matched chain:", "", *grid(_HEAD, rows)]
     lines += ["What the chain was chosen by: the baseline on the images that fit detectors.", ""]
     lines += grid(
         ("filter", "side", "baseline TPR", "AUROC"), [(k, str(s), f"{t:.2f}", f"{a:.3f}") for k, s, t, a in victim.trials]

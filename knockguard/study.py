@@ -1,6 +1,7 @@
 """`knockguard study`: an experiment file's victims and detectors, measured by rules under which file format earns nothing."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from evaluation.pools import load_pools
 from exporters.fuse import feature_graph
 from exporters.graph import graph_bytes
 from exporters.runtime import run
+from guard.calibration import check_supported, smallest_n
 from guard.errors import ConfigError, InvalidInputError
 from guard.preprocess import to_inputs
 from guard.types import Pixels, Reporter
@@ -31,6 +33,7 @@ from knockguard.study_worlds import World, Worlds
 
 RESULT, PAGE, VICTIMS = "study.json", "study.md", "victims"
 STRICT_FPR = 0.01  # beside the file's own target
+CONFIDENCE = 0.99  # of thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class _Run:
         name = f"{victim.name}, seed {seed}"
         with stages.stage(f"{name}: images and the matched chain"):
             sides = load_sides(victim, self._options.data, seed=seed)
+            supported = self._supported(len(sides.calibration), name)
             pools = load_pools(self._options.data, self._experiment.pool, seed=seed).without(victim.own_kinds)
             n_fit = self._experiment.pool.n_fit
             worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, n_fit=n_fit, seed=seed)
@@ -124,7 +128,7 @@ class _Run:
         with stages.stage(f"{name}: detectors in both worlds") as progress:
             matched, plain = self._scored(served, worlds, progress)
         with stages.stage(f"{name}: stages, re-encodings, masquerades"):
-            found = self._probed(matched, plain, worlds)
+            found = self._probed(matched, plain, worlds, supported)
         trials = tuple((t.kernel.value, t.side, t.baseline.tpr.value, t.baseline.auroc) for t in worlds.matching.trials)
         return replace(
             found,
@@ -137,17 +141,28 @@ class _Run:
             seconds=round(monotonic() - started, 1),
         )
 
+    def _supported(self, n: int, name: str) -> tuple[float, ...]:
+        """Return the targets that n calibration images support; CalibrationError, before any long work, if not even the file's own."""
+        check_supported(n, target_fpr=self._experiment.target_fpr, confidence=CONFIDENCE)
+        asked = targets(self._experiment)
+        found = tuple(target for target in asked if n >= smallest_n(target, CONFIDENCE))
+        if len(found) < len(asked):
+            note(
+                f"{name}: {n} calibration images say nothing of a target of {asked[0]:.0%}; it takes {smallest_n(asked[0], CONFIDENCE)}"
+            )
+        return found
+
     def _scored(self, served: Served, worlds: Worlds, progress: Reporter) -> tuple[Scored, Scored]:
         detectors = self._experiment.detectors
         matched = Scored(served, worlds.matched(), detectors)
         progress(1, 2)
         return matched, Scored(served, worlds.as_they_come(), detectors)
 
-    def _probed(self, matched: Scored, plain: Scored, worlds: Worlds) -> VictimStudy:
+    def _probed(self, matched: Scored, plain: Scored, worlds: Worlds, supported: Sequence[float]) -> VictimStudy:
         victim, seed, target = self._victim, self._seed, self._experiment.target_fpr
         asked = self._experiment.detectors[0].label
         watched = [name for name in (asked, f"{asked}{VARIED}") if name in matched.served]
-        rows = [*matched.rows(targets(self._experiment), seed=seed), *plain.rows(targets(self._experiment), seed=seed)]
+        rows = [*matched.rows(supported, seed=seed), *plain.rows(supported, seed=seed)]
         return VictimStudy(
             victim.name,
             victim.set,
