@@ -102,11 +102,11 @@ def headline(studies: Sequence[Study]) -> list[str]:
                     pool,
                     short(row.measure.tpr),
                     f"{row.measure.fpr.value:.3f}",
-                    f"{row.beside.baseline.value:.2f}",
-                    gap_of(row.beside.margin),
+                    f"{row.baseline.value:.2f}",
+                    gap_of(row.margin),
                     alike,
-                    f"{hard.measure.tpr.value:.2f} ({hard.beside.baseline.value:.2f})",
-                    f"{plain.measure.tpr.value:.2f} ({plain.beside.baseline.value:.2f})",
+                    f"{hard.measure.tpr.value:.2f} ({hard.baseline.value:.2f})",
+                    f"{plain.measure.tpr.value:.2f} ({plain.baseline.value:.2f})",
                 )
             )
     target = studies[0].targets[-1]
@@ -136,7 +136,7 @@ def best(studies: Sequence[Study]) -> list[str]:
 
 def _mean_margin(victim: VictimStudy, name: str, target: float) -> float | None:
     rows = (victim.find(MATCHED, name, pool, target) for pool in pools_of(victim))
-    found = [row.beside.margin.value for row in rows if row]
+    found = [row.margin.value for row in rows if row]
     return sum(found) / len(found) if found else None
 
 

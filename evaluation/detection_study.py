@@ -1,18 +1,16 @@
 """What a detection study finds, as values: which detector flags what, and what file format alone gives away."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from evaluation.baseline import Margin
 from evaluation.detection import Measure
 from guard.errors import InvalidInputError
 from guard.rate import Rate
-from guard.types import Bools
 from guard.whole import write_whole
 
 T = TypeVar("T")
@@ -21,52 +19,11 @@ MATCHED, AS_THEY_COME = "matched", "as they come"
 
 
 @dataclass(frozen=True, slots=True)
-class Margin:
-    """A difference of two shares and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The same out images as two readers flag them: how many both do, only the detector, only the baseline, and neither."""
-
-    both: int
-    ours: int
-    theirs: int
-    neither: int
-
-    @classmethod
-    def of(cls, theirs: Bools, ours: Bools | None = None) -> "Pair":
-        """Count two (m,) answers; without `ours` the baseline stands beside itself."""
-        ours = theirs if ours is None else ours
-        counts = (ours & theirs, ours & ~theirs, ~ours & theirs, ~ours & ~theirs)
-        return cls(*(int(np.count_nonzero(c)) for c in counts))
-
-    @property
-    def baseline(self) -> Rate:
-        """What the baseline flags."""
-        return Rate(self.both + self.theirs, self.both + self.ours + self.theirs + self.neither)
-
-    @property
-    def margin(self) -> Margin:
-        """What the detector flags less what the baseline does, with the interval of Bonett and Price (2012) for paired shares."""
-        n = self.both + self.ours + self.theirs + self.neither
-        if not n:
-            return Margin(0.0, -1.0, 1.0)
-        more, less = (self.ours + 1) / (n + 2), (self.theirs + 1) / (n + 2)
-        middle, half = more - less, 1.96 * math.sqrt((more + less - (more - less) ** 2) / (n + 2))
-        return Margin((self.ours - self.theirs) / n, max(-1.0, middle - half), min(1.0, middle + half))
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """One detector on one pool at one target. `lookalikes` is its TPR among the out images that the baseline takes for in images.
 
-    `world` is what images went through before they were fitted, calibrated and tested on. `beside` is the baseline on the same
-    images, which unlike the detector has seen others of this very pool, at the false-positive rate that the detector came to.
+    `world` is what images went through before they were fitted, calibrated and tested on. `baseline` is what the low-level one
+    flags of the same images, of which it has seen others, at the false-positive rate that the detector came to.
     """
 
     world: str
@@ -74,7 +31,8 @@ class Row:
     pool: str
     target_fpr: float
     measure: Measure
-    beside: Pair
+    baseline: Rate
+    margin: Margin
     lookalikes: Rate | None
     lookalikes_baseline: Rate | None
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from evaluation.baseline import Margin
 from evaluation.detection_paper import paper
-from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Margin, Study, VictimStudy, pools_of
+from evaluation.detection_study import AS_THEY_COME, BASELINE, MATCHED, Study, VictimStudy, pools_of
 from evaluation.markdown import grid
 from guard.rate import Rate
 
@@ -83,11 +84,11 @@ def verdict(victim: VictimStudy, study: Study) -> list[str]:
     for pool in pools_of(victim):
         if (row := victim.find(MATCHED, study.default, pool, target)) is None:
             continue
-        gap = row.beside.margin
+        gap = row.margin
         word = "content" if gap.low > 0.1 else "hardly more than file format" if gap.low <= 0 else "a little content"
         told.append(
             f"- {POOLS.get(pool, pool)}: `{study.default}` flags {short(row.measure.tpr)} where the baseline flags "
-            f"{short(row.beside.baseline)}: a margin of {gap_of(gap)}, {word}."
+            f"{short(row.baseline)}: a margin of {gap_of(gap)}, {word}."
         )
     return told
 
@@ -103,8 +104,8 @@ def _margin_rows(victim: VictimStudy, target: float) -> Iterable[Sequence[str]]:
                 pool,
                 rate(row.measure.tpr),
                 f"{row.measure.fpr.value:.3f}",
-                f"{row.beside.baseline.value:.2f}",
-                "-" if name == BASELINE else gap_of(row.beside.margin),
+                f"{row.baseline.value:.2f}",
+                "-" if name == BASELINE else gap_of(row.margin),
                 rate(row.lookalikes),
                 "-" if row.lookalikes_baseline is None else f"{row.lookalikes_baseline.value:.2f}",
                 f"{row.measure.auroc:.3f}",
@@ -115,7 +116,7 @@ def _margin_rows(victim: VictimStudy, target: float) -> Iterable[Sequence[str]]:
 
 def _unmatched(victim: VictimStudy, name: str, pool: str, target: float) -> str:
     row = victim.find(AS_THEY_COME, name, pool, target)
-    return "-" if row is None else f"{row.measure.tpr.value:.2f} ({row.beside.baseline.value:.2f})"
+    return "-" if row is None else f"{row.measure.tpr.value:.2f} ({row.baseline.value:.2f})"
 
 
 def _stages(victim: VictimStudy) -> list[str]:

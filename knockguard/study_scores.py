@@ -6,9 +6,9 @@ from typing import TypeVar
 import numpy as np
 from onnx import ModelProto
 
-from evaluation.baseline import Traces
+from evaluation.baseline import Margin, Traces
 from evaluation.detection import measure_at
-from evaluation.detection_study import BASELINE, Pair, Row
+from evaluation.detection_study import BASELINE, Row
 from evaluation.experiment_file import Plugin
 from evaluation.lookalikes import lookalikes
 from evaluation.offline.registry import OFFLINE
@@ -112,17 +112,18 @@ class Scored:
                 left = Traces.of(self.world.in_test, self.world.out_tests[pool][kept], seed=seed)
             for target in targets:
                 found, alike = traces.measure(target, seed=seed), None if left is None else Rate.of(left.flags(target))
-                rows.append(Row(self.world.name, BASELINE, pool, target, found, Pair.of(traces.flags(target)), alike, alike))
+                rows.append(Row(self.world.name, BASELINE, pool, target, found, found.tpr, Margin(0, 0, 0), alike, alike))
             for name in self.detectors:
                 outside = self.outside[pool][name]
                 thresholds = [self.threshold(name, target) for target in targets]
                 measures = measure_at(self.inside[name], outside, thresholds, seed=seed)
                 for target, threshold, found in zip(targets, thresholds, measures, strict=True):
                     flags, fpr = threshold.flags(outside), found.fpr.value
-                    beside = Pair.of(traces.flags(fpr), flags)
+                    base = Rate.of(traces.flags(fpr))
+                    gap = traces.margin(threshold.flags(self.inside[name]), flags, seed=seed)
                     alike = None if left is None else Rate.of(flags[kept])
                     alike_base = None if left is None else Rate.of(left.flags(fpr))
-                    rows.append(Row(self.world.name, name, pool, target, found, beside, alike, alike_base))
+                    rows.append(Row(self.world.name, name, pool, target, found, base, gap, alike, alike_base))
         return rows
 
     def features(self, pixels: Pixels) -> Mapping[str, Floats]:

@@ -54,6 +54,25 @@ def test_no_image_is_judged_by_what_learned_from_it() -> None:
     assert Traces.of(images[:200], images[200:], seed=0).auroc < 0.65
 
 
+def drawn(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[Traces, np.ndarray, np.ndarray]:
+    """A baseline and a detector with normal scores, correlated over images; the out ones are 1 and 1.5 higher."""
+    sides = []
+    for n, shifts in ((n_in, (0, 0)), (n_out, (1.0, 1.5))):
+        both = rng.multivariate_normal(shifts, [[1, 0.5], [0.5, 1]], n).astype(np.float32)
+        sides.append(both)
+    traces = Traces({"linear": sides[0][:, 0]}, {"linear": sides[1][:, 0]})
+    return traces, sides[0][:, 1] > 1.645, sides[1][:, 1] > 1.645
+
+
+def test_interval_of_a_margin_holds_the_truth() -> None:
+    """With a detector's threshold at 5 %: .4424 of out images less .2595, by the normal distribution."""
+    rng = np.random.default_rng(0)
+    found = [traces.margin(inside, outside, seed=0) for traces, inside, outside in (drawn(rng, 1000, 1000) for _ in range(100))]
+    held = sum(m.low < 0.1829 < m.high for m in found)
+    assert 88 <= held <= 100
+    assert np.mean([m.value for m in found]) == pytest.approx(0.183, abs=0.01)
+
+
 def test_same_seed_same_scores() -> None:
     sides = noise(40, seed=0), noise(40, seed=1)
     first, second = (Traces.of(*sides, seed=3) for _ in range(2))

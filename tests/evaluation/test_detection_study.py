@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from evaluation.baseline import Margin
 from evaluation.detection import Measure
 from evaluation.detection_study import (
     AS_THEY_COME,
@@ -13,7 +13,6 @@ from evaluation.detection_study import (
     MATCHED,
     BenignRow,
     MasqueradeRow,
-    Pair,
     Row,
     StageRow,
     Study,
@@ -30,14 +29,23 @@ def measured(flagged: int) -> Measure:
     return Measure(Rate(flagged, 100), Rate(4, 100), 0.9, (0.85, 0.94), 0.3, (0.2, 0.4))
 
 
-def beside(flagged: int, baseline: int) -> Pair:
-    both = min(flagged, baseline) // 2
-    return Pair(both, flagged - both, baseline - both, 100 - flagged - baseline + both)
+def gap(points: int) -> Margin:
+    return Margin(points / 100, points / 100 - 0.08, points / 100 + 0.08)
 
 
 def rows(detector: int, baseline: int) -> tuple[Row, ...]:
     return tuple(
-        Row(world, name, pool, target, measured(flagged), beside(flagged, baseline), Rate(flagged // 2, 50), Rate(1, 50))
+        Row(
+            world,
+            name,
+            pool,
+            target,
+            measured(flagged),
+            Rate(baseline, 100),
+            gap(flagged - baseline),
+            Rate(flagged // 2, 50),
+            Rate(1, 50),
+        )
         for target in (0.01, 0.05)
         for world in (MATCHED, AS_THEY_COME)
         for pool in ("near", "far")
@@ -73,23 +81,9 @@ def test_file_that_holds_no_study_is_refused(content: str | None, tmp_path: Path
         read_study(tmp_path / "study.json")
 
 
-def test_margin_of_the_same_images_has_the_interval_of_its_source() -> None:
-    found = Pair(59, 6, 16, 80).margin  # Bonett and Price 2012: ((6 + 1) - (16 + 1)) / 163 -+ z sqrt((24 - 10^2 / 163) / 163^2)
-    assert found.value == pytest.approx(-10 / 161)
-    assert (found.low, found.high) == pytest.approx((-0.1195, -0.0032), abs=2e-4)
-
-
-def test_pair_counts_the_same_images_twice() -> None:
-    ours, theirs = np.array([True, True, False, False, True]), np.array([True, False, True, False, False])
-    found = Pair.of(theirs, ours)
-    assert (found.both, found.ours, found.theirs, found.neither) == (1, 2, 1, 1)
-    assert (found.baseline.count, found.baseline.n) == (2, 5)
-    assert Pair.of(theirs).margin.value == 0
-
-
 @pytest.mark.parametrize(
     ("detector", "baseline", "word"),
-    [(60, 10, ", content."), (30, 10, "a little content"), (12, 10, "hardly more than file format")],
+    [(60, 10, ", content."), (25, 10, "a little content"), (12, 10, "hardly more than file format")],
 )
 def test_verdict_goes_by_the_margins_lower_end(detector: int, baseline: int, word: str) -> None:
     told = verdict(replace(VICTIM, rows=rows(detector, baseline)), STUDY)
