@@ -142,7 +142,7 @@ class _Run:
         )
 
     def _supported(self, n: int, name: str) -> tuple[float, ...]:
-        """Return the targets that n calibration images support; CalibrationError, before long work, if not even the file's own."""
+        """Return the targets that n calibration images support; CalibrationError, before long work, if not the file's own."""
         check_supported(n, target_fpr=self._experiment.target_fpr, confidence=CONFIDENCE)
         asked = targets(self._experiment)
         found = tuple(target for target in asked if n >= smallest_n(target, CONFIDENCE))
