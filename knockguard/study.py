@@ -147,9 +147,8 @@ class _Run:
         asked = targets(self._experiment)
         found = tuple(target for target in asked if n >= smallest_n(target, CONFIDENCE))
         if len(found) < len(asked):
-            note(
-                f"{name}: {n} calibration images say nothing of a target of {asked[0]:.0%}; it takes {smallest_n(asked[0], CONFIDENCE)}"
-            )
+            needed = smallest_n(asked[0], CONFIDENCE)
+            note(f"{name}: {n} calibration images say nothing of a target of {asked[0]:.0%}, which takes {needed}")
         return found
 
     def _scored(self, served: Served, worlds: Worlds, progress: Reporter) -> tuple[Scored, Scored]:
