@@ -1,5 +1,6 @@
 """Lines of an evaluation: cells that differ in their seed alone, put together, and the best of them by policy."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -11,9 +12,9 @@ UNDEFENDED = "observe"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Cells that differ in their seed alone, at one budget; `chosen` among others by one half of the test images.
+    """Cells that differ in their seed alone, at one budget; `chosen` by one half of the test images, or beside one that is.
 
-    What is chosen so is told of the other half, and any other line of all test images.
+    Such a line is told of the other half, and any other of all test images.
     """
 
     cells: tuple[CellResult, ...]
@@ -88,24 +89,33 @@ def lines_of(evaluation: Evaluation) -> list[Line]:
 
 def best(evaluation: Evaluation) -> list[Line]:
     """Return for each victim and policy the line, at the largest budget, of whoever recovers most."""
-    return [_strongest(lines) for lines in _candidates(evaluation)]
+    candidates = _candidates(evaluation)
+    # All or none: lines that stand beside each other are of the same test images.
+    halved = _among(candidates) > 1 and all(line.chosen_by is not None for lines in candidates for line in lines)
+    return [_strongest(lines, halved=halved) for lines in candidates]
 
 
 def choice(evaluation: Evaluation) -> str:
     """Return what is to be known of how the best were chosen, nothing where there was no choice."""
-    several = [lines for lines in _candidates(evaluation) if len(lines) > 1]
-    if not several:
+    candidates = _candidates(evaluation)
+    if (n := _among(candidates)) < 2:
         return ""
-    n = max(map(len, several))
-    if all(_strongest(lines).chosen for lines in several):
+    what = "best" if max(map(len, candidates)) > 1 else "policy that holds best"
+    if all(line.chosen for line in best(evaluation)):
         return (
-            f"The best is chosen among up to {n} by one half of the test images; its recoveries, fidelity and intervals are of "
-            "the other half, so that the choice does not flatter it."
+            f"The {what} is chosen among up to {n} by one half of the test images; all recoveries, fidelity and intervals here "
+            "are of the other half, so that the choice does not flatter it."
         )
     return (
-        f"The best was chosen among up to {n} on the very test images that its figures are of: some of its lead is luck, and its "
-        "interval does not count the choice."
+        f"The {what} was chosen among up to {n} on the very test images that its figures are of: some of its lead is luck, and "
+        "its interval does not count the choice."
     )
+
+
+def _among(candidates: list[list[Line]]) -> int:
+    """Return among how many something is chosen at most: adversaries of a policy, or policies that defend a victim."""
+    defended = Counter(lines[0].first.victim for lines in candidates if lines[0].first.policy != UNDEFENDED)
+    return max((*map(len, candidates), *defended.values()), default=0)
 
 
 def _candidates(evaluation: Evaluation) -> list[list[Line]]:
@@ -124,11 +134,13 @@ def extremes(evaluation: Evaluation) -> Iterator[tuple[str, Line | None, Line | 
         by_victim.setdefault(line.first.victim, []).append(line)
     for victim, lines in by_victim.items():
         open_ = next((line for line in lines if line.first.policy == UNDEFENDED), None)
-        yield victim, open_, min((line for line in lines if line is not open_), key=lambda line: line.recovery, default=None)
+        yield victim, open_, min((line for line in lines if line is not open_), key=_by, default=None)
 
 
-def _strongest(lines: list[Line]) -> Line:
-    chosen_by = [line.chosen_by for line in lines]
-    if len(lines) > 1 and None not in chosen_by:
-        return replace(max(lines, key=lambda line: line.chosen_by or 0.0), chosen=True)
-    return max(lines, key=lambda line: line.recovery)
+def _strongest(lines: list[Line], *, halved: bool) -> Line:
+    return max((replace(line, chosen=halved) for line in lines), key=_by)
+
+
+def _by(line: Line) -> float:
+    """Return the recovery that chooses, never on the half that tells."""
+    return line.recovery if not line.chosen or line.chosen_by is None else line.chosen_by

@@ -22,7 +22,9 @@ _NOTE = (
 _PAPER = "The paper: Atli et al., Extraction of Complex DNN Models: Real Threat or Boogeyman? What differs:"
 _SIDES = (
     "In images are of the victim's own kind, as customers send them; out images are what the attacks ask with. A detector is "
-    "worth its margin over low-level statistics, which know sharpness and compression and nothing of content."
+    "worth its margin over low-level statistics, which know sharpness and compression and nothing of content. The pool that is "
+    "asked with is an adversary's own: if it has classes of the victim's kinds, they count as out in the TPR, though none of "
+    "them fitted a detector where the experiment says so."
 )
 _OTHER_THRESHOLDS = (
     "What other thresholds would flag of the out images, by the share of in images that they flag. They are read off the test "

@@ -82,7 +82,10 @@ class WordNet:
                 continue
             words = line.split()
             try:
-                found[spelt(words[0])] = (*found.get(spelt(words[0]), ()), *words[-int(words[2]) :])
+                n = int(words[2])
+                if not n or len(words) != 6 + int(words[3]) + n:  # name, n, count, pointers' count, pointers, two counts, offsets
+                    raise ValueError
+                found[spelt(words[0])] = (*found.get(spelt(words[0]), ()), *words[-n:])
             except (IndexError, ValueError):
                 raise InvalidInputError(f"{self.folder / _INDEX} line {number} is no line of WordNet's index") from None
         return found
@@ -103,18 +106,22 @@ class WordNet:
 
     def _words(self, synset: str) -> frozenset[str]:
         line = self._line(synset)
-        return frozenset(spelt(word) for word in line[4 : 4 + 2 * int(line[3], 16) : 2]) if line else frozenset()
+        try:
+            return frozenset(spelt(word) for word in line[4 : 4 + 2 * int(line[3], 16) : 2]) if line else frozenset()
+        except (IndexError, ValueError):
+            raise InvalidInputError(f"{self.folder / _DATA}: what stands at {synset[1:]} is no line of WordNet's data") from None
 
     def _above(self, synset: str) -> set[str]:
         line = self._line(synset)
         try:
             start = 5 + 2 * int(line[3], 16)
-            pointers = line[start : start + 4 * int(line[start - 1])]
+            end = start + 4 * int(line[start - 1])
+            pairs = [(line[at], line[at + 1]) for at in range(start, end, 4)]
         except (IndexError, ValueError):
             raise InvalidInputError(
                 f"{self.folder / _DATA} has no synset at {synset[1:]}, which {_INDEX} names; both must be of one release"
             ) from None
-        return {f"n{offset}" for symbol, offset in zip(pointers[::4], pointers[1::4], strict=True) if symbol in _HYPERNYMS}
+        return {f"n{offset}" for symbol, offset in pairs if symbol in _HYPERNYMS}
 
 
 def read_wordnet(folder: Path) -> WordNet:

@@ -66,8 +66,9 @@ def read_seen(folder: Path, spec: SeenSpec | None) -> Seen | None:
     try:
         inside = path.resolve().is_relative_to(folder.resolve()) and path.is_file()
         content = path.read_bytes() if inside and path.stat().st_size == _BYTES * spec.n else b"no"
-    except OSError as error:
-        raise BundleError(f"cannot read {path} ({error.strerror}); copy the bundle again") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in Python 3.11 and 3.12
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        raise BundleError(f"cannot read {path} ({reason}); copy the bundle again") from None
     if sha256(content).hexdigest() != spec.sha256:
         raise BundleError(f"{path} is missing or is not what its manifest says; copy the bundle again, with all of its files")
     return Seen(frozenset(content[i : i + _BYTES] for i in range(0, len(content), _BYTES)), spec.kinds)

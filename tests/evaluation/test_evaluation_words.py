@@ -79,7 +79,8 @@ def test_best_adversary_counts_by_policy_at_the_largest_budget() -> None:
 
 def on_halves(chosen_by: float, told: float, **changes: object) -> CellResult:
     half = {"recovery": told, "recovery_interval": (told - 0.2, told + 0.2), "net_recovery": told, "fidelity": 0.4}
-    return cell("observe", (chosen_by + told) / 2, chosen_by=chosen_by, told=half, **changes)
+    given = {"policy": "observe", "recovery": (chosen_by + told) / 2, "chosen_by": chosen_by, "told": half}
+    return cell(**(given | changes))  # type: ignore[arg-type]
 
 
 def test_best_of_several_is_chosen_on_one_half_and_told_of_the_other() -> None:
@@ -91,6 +92,20 @@ def test_best_of_several_is_chosen_on_one_half_and_told_of_the_other() -> None:
     text = markdown(run)
     assert "0.50x (0.30 to 0.70)" in text
     assert "among up to 2 by one half of the test images" in text
+
+
+def test_line_beside_one_that_is_chosen_is_told_of_the_same_half() -> None:
+    rival = on_halves(0.7, 0.8, adversary="labels-only")
+    observed, alone = best(evaluation(on_halves(0.8, 0.5), rival, on_halves(0.3, 0.1, policy="shuffle")))
+    assert (observed.recovery, alone.recovery) == (0.5, 0.1)
+
+
+def test_policy_that_holds_best_is_chosen_on_the_half_that_does_not_tell() -> None:
+    run = evaluation(
+        on_halves(0.9, 0.9), on_halves(0.3, 0.5, policy="shuffle"), on_halves(0.6, 0.1, policy="label-only@all", detector=None)
+    )
+    assert headline(run).endswith("recovers 0.90x of its accuracy undefended, and 0.50x behind shuffle (energy).")
+    assert "The policy that holds best is chosen among up to 2 by one half of the test images" in markdown(run)
 
 
 def test_only_cell_of_a_policy_is_told_of_all_images() -> None:

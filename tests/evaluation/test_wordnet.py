@@ -138,3 +138,30 @@ def test_numbers_are_imagenets_own_but_where_two_meanings_stand_side_by_side(deb
     right = [a.split()[0] == b.split("_")[0] for a, b in zip(numbered, own, strict=True)]
     assert sum(right) >= 950
     assert sum(name.startswith(("n0", "n1")) for name in numbered) >= 998
+
+
+@pytest.mark.parametrize("word_count", ["zz", ""])
+def test_data_line_that_is_none_is_refused_with_where_it_stands(small: WordNet, tmp_path: Path, word_count: str) -> None:
+    [synset] = small.meanings("whale")
+    text = (tmp_path / "data.noun").read_text()
+    start = text.index(synset[1:] + " 05")
+    line = f"{synset[1:]} 05 n {word_count} whale".rstrip() if word_count else f"{synset[1:]} 05"
+    (tmp_path / "data.noun").write_text(text[:start] + line + "\n" + text[text.index("\n", start) + 1 :])
+    with pytest.raises(InvalidInputError, match=rf"data\.noun: what stands at {synset[1:]} is no line"):
+        WordNet(tmp_path).meanings(f"{synset} whale")
+
+
+def test_pointers_that_are_cut_off_are_refused(small: WordNet, tmp_path: Path) -> None:
+    [synset] = small.meanings("whale")
+    text = (tmp_path / "data.noun").read_text()
+    start = text.index(synset[1:] + " 05")
+    (tmp_path / "data.noun").write_text(text[: text.index("@", start) + 1])
+    with pytest.raises(InvalidInputError, match="no synset at"):
+        WordNet(tmp_path).kinds_of("whale")
+
+
+@pytest.mark.parametrize("line", ["whale n 0 1 @ 0 0 00000012", "whale n 9 1 @ 9 0 00000012", "whale n -1 1 @ 1 0 00000012"])
+def test_index_line_whose_count_is_not_its_offsets_is_refused(small: WordNet, tmp_path: Path, line: str) -> None:
+    (tmp_path / "index.noun").write_text(f"  1 licence\n{line}\n")
+    with pytest.raises(InvalidInputError, match=r"index\.noun line 2 is no line"):
+        small.meanings("whale")

@@ -41,3 +41,10 @@ def test_file_that_is_not_the_manifests_is_refused(case: str, tmp_path: Path) ->
         (folder / SEEN).write_bytes(content[:-8] if case == "short" else content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BundleError, match="copy the bundle again"):
         read_seen(folder, seen.spec())
+
+
+def test_loop_of_links_is_refused_as_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / SEEN).symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / SEEN)
+    with pytest.raises(BundleError, match="copy the bundle again"):
+        read_seen(tmp_path, Seen.of(DIGESTS).spec())
