@@ -13,7 +13,9 @@ from grpc_api.pipeline import Pipeline
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics, ModelMetrics
 from guard.bundle import Bundle, Manifest, load_bundle
+from guard.calibration import smallest_n
 from guard.decision_log import Witness
+from guard.errors import BundleError
 from guard.guard import Guard
 from guard.rules import Rules
 from guard.secret import Secret
@@ -64,7 +66,9 @@ class Loader:
 
     def read(self, source: Path) -> Bundle:
         """Return a bundle whose hash was checked; BundleError says what is wrong with it."""
-        return load_bundle(source)
+        bundle = load_bundle(source)
+        _check_guarded(bundle.manifest, source, allowed=self._settings.unguarded)
+        return bundle
 
     def open(self, bundle: Bundle, mode: Mode) -> Loaded:
         """Return a bundle warmed up; BundleError if its model does not answer, ConfigError if policy or provider do not fit."""
@@ -83,6 +87,22 @@ class Loader:
         pipeline = Pipeline(loaded.manifest, loaded.backend, loaded.guard, bound, self._limits)
         pipeline.witnesses = self._witnesses
         return pipeline
+
+
+def _check_guarded(manifest: Manifest, source: Path, *, allowed: bool) -> None:
+    """BundleError unless the threshold that decides is of as many images as its promise takes, or it is served knowingly."""
+    threshold = next(d.threshold for d in manifest.detectors if d.name == manifest.detector)
+    if threshold.n >= (needed := smallest_n(threshold.target_fpr, threshold.confidence)):
+        return
+    why = (
+        f"the threshold of {manifest.detector!r} is of {threshold.n} images, and a false-positive rate of "
+        f"{threshold.target_fpr:g} with {threshold.confidence:.0%} confidence takes {needed}"
+    )
+    if not allowed:
+        raise BundleError(
+            f"{source} guards nothing that can be relied on: {why}; make it anew, or serve it all the same: --unguarded"
+        )
+    log.warning("bundle_is_unguarded", model=manifest.name, model_version=manifest.version, advice=f"{why}; make it anew")
 
 
 def _warn(guard: Guard, model: str, *, by_rules: bool) -> None:

@@ -153,6 +153,9 @@ class GatewaySettings(Section):
     threads: Annotated[
         int, Field(ge=0, le=1024, description="threads of one inference; 0 is one a core, the cores shared among the workers")
     ] = 0
+    unguarded: Annotated[
+        bool, Field(description="serve bundles whose threshold no calibration stands behind, such as those that flag nothing")
+    ] = False
     workers: Annotated[int, Field(ge=1, le=256, description="processes that share the port, each with models of its own")] = 1
     drain_s: Annotated[float, Field(ge=0, le=600, description="seconds that calls under way have once SIGTERM came")] = 10.0
     ready_file: Annotated[File | None, Field(description="written with the ports once queries are answered")] = None

@@ -67,7 +67,8 @@ def served(bundle: Path, policy: Policy, *, n_clients: int, seed: int, log: Path
         (folder / "secret").touch(mode=0o600)
         (folder / "secret").write_bytes(sha256(f"knockguard evaluate {seed}".encode()).digest())
         # A batch never holds two requests: what rows are computed with must not hang on timing, or last digits would.
-        (folder / "gateway.toml").write_text(f"[limits]\nmax_batch_rows = {ROWS}\n")
+        # An experiment without a detector serves a bundle that flags nothing, knowingly.
+        (folder / "gateway.toml").write_text(f"unguarded = true\n[limits]\nmax_batch_rows = {ROWS}\n")
         arguments = ["--config", str(folder / "gateway.toml"), "--policy", policy.name, "--apply-to", policy.apply_to.value]
         arguments += ["--api-keys", str(folder / "keys"), "--secret-file", str(folder / "secret")]
         for key, value in policy.options.items():

@@ -54,6 +54,10 @@ def serve(
     ] = None,
     provider: Annotated[str | None, typer.Option(help="auto, cuda or cpu; cuda refuses to start without it.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads of one inference; one a core by default.")] = None,
+    unguarded: Annotated[
+        bool | None,
+        typer.Option("--unguarded", help="Serve bundles whose threshold is of too few images as well.", show_default=False),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes that share the port; 1 by default.")] = None,
     log_format: Annotated[str | None, typer.Option(help="json, one event a line, or text for people.")] = None,
     traces: Annotated[
@@ -76,7 +80,7 @@ def serve(
         "bundles": bundles or None, "host": host, "port": port, "metrics_host": metrics_host, "metrics_port": metrics_port,
         "policy": policy, "apply_to": apply_to, "rules": rules, "secret_file": secret_file, "api_keys": api_keys,
         "anonymous": anonymous, "tenant_limits": tenant_limits,
-        "provider": provider, "threads": threads, "workers": workers, "ready_file": ready_file,
+        "provider": provider, "threads": threads, "unguarded": unguarded, "workers": workers, "ready_file": ready_file,
         "upstream": upstream, "upstream_model": upstream_model, "upstream_output": upstream_output,
         "upstream_logits": upstream_logits, "upstream_ca": upstream_ca, "scores_from": scores_from,
         "log_format": log_format, "traces": traces,
