@@ -53,6 +53,7 @@ class Audit:
     seed: int
     created: str
     left_out: dict[str, str] | None = None  # source -> what of it made the bundle; None where the bundle does not tell
+    n_logged: int = 0  # images that calibrated it by their logged scores, which cannot be told from others
 
 
 @dataclass(frozen=True, slots=True)

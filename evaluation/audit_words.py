@@ -155,7 +155,13 @@ def _left_out(audit: Audit) -> list[str]:
             "Whether some of these images made the bundle cannot be checked: it does not say which did. Figures on images that "
             "fitted or calibrated it are too good."
         ]
-    return [f"Left out, since they made the bundle: {what} of {name}." for name, what in audit.left_out.items()]
+    told = [f"Left out, since they made the bundle: {what} of {name}." for name, what in audit.left_out.items()]
+    if audit.n_logged:
+        told.append(
+            f"Whether some of these images are among the {audit.n_logged:,} whose logged scores calibrated it cannot be checked: "
+            "a log holds no images. Its false-positive rate on them is too good."
+        )
+    return told
 
 
 def _uneven(audit: Audit) -> list[str]:

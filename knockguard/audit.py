@@ -70,7 +70,7 @@ def audit_files(options: AuditOptions, *, as_json: bool) -> bool:
         with stages.stage(f"measuring on {name}") as progress:
             pools.append(auditor.pool(compared, progress))
     with stages.stage("re-encoding in images") as progress:
-        audit, shown = auditor.audit(tuple(pools), sources.left_out, progress)
+        audit, shown = auditor.audit(tuple(pools), sources, progress)
     write_whole(options.out / RESULT, (json.dumps(document(audit), indent=2) + "\n").encode())
     write_whole(options.out / WORDS, markdown(audit).encode())
     write_page(audit, shown, options.out / PAGE)
@@ -152,7 +152,7 @@ class _Auditor:
             distances=_distances(in_scored, out_scored, excess),
         )
 
-    def audit(self, pools: tuple[PoolAudit, ...], left_out: dict[str, str] | None, progress: Reporter) -> tuple[Audit, Shown]:
+    def audit(self, pools: tuple[PoolAudit, ...], sources: Sources, progress: Reporter) -> tuple[Audit, Shown]:
         """Re-encode the in images, and put everything together."""
         rates = {}
         for done, name in enumerate(BENIGN, 1):
@@ -169,7 +169,8 @@ class _Auditor:
             worst_in_classes=_by_class(self._in_plain.excess[self._detector], self._inside.labels[ALL])[::-1][:_N_CLASSES],
             seed=self._options.seed,
             created=created,
-            left_out=left_out,
+            left_out=sources.left_out,
+            n_logged=sources.n_logged,
         )
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
         return found, Shown(np.concatenate(self._in_matched), tuple(self._outside), missed, self._hurt())

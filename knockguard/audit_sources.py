@@ -7,6 +7,7 @@ from guard.errors import ConfigError, InvalidInputError
 from guard.seen import NOTHING_SEEN, read_seen
 from knockguard.console import note
 from knockguard.pools import WHOLE, Pool, Reading, Source, check_apart, look_through
+from knockguard.recalibrating import LOGGED
 from knockguard.synthetic_pool import Synthetic, is_synthetic
 
 ALL = "all"  # the one side of an audit's sources
@@ -18,7 +19,9 @@ class Sources:
 
     def __init__(self, bundle: Bundle, folder: Path, *, limit: int, seed: int) -> None:
         """Read which images made the bundle in `folder`; `left_out` tells how many of each source, None where it is not known."""
-        self._seen = read_seen(folder, bundle.manifest.provenance.seen)
+        made = bundle.manifest.provenance
+        self._seen = read_seen(folder, made.seen)
+        self.n_logged = max((n for name, n in made.images.items() if name.startswith(LOGGED)), default=0)
         self._limit, self._seed = limit, seed
         self.left_out: dict[str, str] | None = None if self._seen is None else {}
 

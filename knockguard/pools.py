@@ -14,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
+from evaluation.baseline import FEWEST
 from guard.errors import InvalidInputError
 from guard.images import Encoded, decode, links_passed_over, read, size_of
 from guard.seen import NOTHING_SEEN, Seen
 from guard.types import Ints, Pixels, Reporter
 from knockguard.console import warn
 
-MIN_FIT = 50
+LEAST = {"fit": 50, "test": FEWEST}  # images by side, elsewhere one; the baseline is measured on those that test
 MIN_CLASSES = 4
 
 
@@ -165,8 +166,7 @@ def look_through(source: Path, split: Split, reading: Reading) -> Pool:
         short_sides[side].append(found.short_side)
         labels[side].append(found.label)
     for side, images in short_sides.items():
-        least = MIN_FIT if side == "fit" else 1
-        if len(images) < least:
+        if len(images) < (least := LEAST.get(side, 1)):
             beside = f" beside {n_left_out} that made the bundle" if n_left_out else ""
             raise InvalidInputError(
                 f"{source}: {len(images)} different images fell to {side!r}, at least {least} are needed; "

@@ -47,6 +47,12 @@ def protect(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="A threshold of each class that the model ranks first, each held to the target.")
     ] = False,
+    forget_images: Annotated[
+        bool,
+        typer.Option(
+            "--forget-images", help="Keep no hash of what made the bundle; an audit cannot leave those images out then."
+        ),
+    ] = False,
     limit: Annotated[int, typer.Option(min=200, help="The most images read from each source.")] = 10_000,
     seed: Seed = 0,
     force: Force = False,
@@ -73,6 +79,7 @@ def protect(
         tuple(stage or ()),
         tuple(setting or ()),
         per_class,
+        forget_images,
         limit,
         seed,
         force,

@@ -58,6 +58,7 @@ class ProtectOptions:
     stages: tuple[str, ...]
     settings: tuple[str, ...]
     per_class: bool
+    forget_images: bool
     limit: int
     seed: int
     force: bool
@@ -109,7 +110,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
         material = into_material(matching, inside, outside, seed=options.seed, progress=progress)
     plan = replace(plan, overlap=overlapping(plan.built().values(), material, outside, compared))
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
-        material = replace(material, seen=_seen(inside, outside))
+        material = replace(material, seen=None if options.forget_images else _seen(inside, outside))
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
         baseline = measure_baseline(material, target_fpr=options.target_fpr)
         departure = distance_to_passed_over(options.model, taps, protected.model, material.shown(spec))

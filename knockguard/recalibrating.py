@@ -18,6 +18,7 @@ from guard.types import Floats
 from knockguard.console import note, out, warn
 from knockguard.score_files import MOST, Logged, Wanted, read_scores
 
+LOGGED = "calibration_logged_"  # and a detector, in what a manifest counts: images whose scores alone were at hand
 _REPEATED = 0.9  # below this share of different scores, the log holds the same images again and again
 
 
@@ -72,7 +73,7 @@ def _recalibrated(before: Manifest, logged: Logged, options: RecalibrateOptions,
     detectors = tuple(
         _detector(d, logged, options, len(before.labels)) if d.name in logged.scores else d for d in before.detectors
     )
-    images = before.provenance.images | {f"calibration_logged_{name}": len(scores) for name, scores in logged.scores.items()}
+    images = before.provenance.images | {f"{LOGGED}{name}": len(scores) for name, scores in logged.scores.items()}
     made = before.provenance.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds"), "images": images})
     return before.model_copy(update={"detectors": detectors, "version": version, "provenance": made})
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from miniature import InProcess, Miniature, call, discs, listing, save, stripes
 
+from evaluation.audit_results import Audit
+from evaluation.audit_words import verdict
 from evaluation.synthetic import KINDS
 from exporters.runtime import run
 from guard.bundle import load_bundle, write_bundle
@@ -22,6 +24,8 @@ from guard.preprocess import to_inputs
 from guard.seen import Seen, read_seen
 from guard.types import ApplyTo
 from knockguard.audit_scoring import Scorer
+from knockguard.audit_sources import Sources
+from knockguard.recalibrating import LOGGED
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,23 @@ def test_images_and_kinds_that_made_the_bundle_are_left_out(
     words = (tmp_path / "audit" / "audit.md").read_text()
     assert f"Left out, since they made the bundle: {n_made} images of {miniature.inside}." in words
     assert "cannot be checked" not in words
+
+
+def test_images_that_calibrated_by_their_logged_scores_are_said_to_be_beyond_telling(
+    bundle: Path, miniature: Miniature, tmp_path: Path
+) -> None:
+    loaded = load_bundle(bundle)
+    made = loaded.manifest.provenance
+    images = made.images | {f"{LOGGED}linear-late": 600, f"{LOGGED}msp": 500}
+    logged = replace(
+        loaded, manifest=loaded.manifest.model_copy(update={"provenance": made.model_copy(update={"images": images})})
+    )
+    counts = [Sources(each, bundle, limit=200, seed=0).n_logged for each in (loaded, logged)]
+    assert counts == [0, 600]
+    audit = Audit(str(bundle), "msp", 0.05, 100, (), {}, (), 0, "today", {}, counts[1])
+    said = [sentence for sentence in verdict(audit) if "cannot be checked" in sentence]
+    assert [("600 whose logged scores" in sentence) for sentence in said] == [True]
+    assert not any("cannot be checked" in sentence for sentence in verdict(replace(audit, n_logged=0)))
 
 
 def test_audit_on_nothing_but_what_made_the_bundle_is_refused(

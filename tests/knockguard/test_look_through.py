@@ -172,6 +172,12 @@ def test_too_few_are_refused_with_how_many_there_are(miniature: Miniature) -> No
         look_through(miniature.inside, IN_SPLIT, Reading(60, 0))
 
 
+def test_fewer_test_images_than_the_baseline_takes_are_refused_at_once(miniature: Miniature) -> None:
+    split = Split({"fit": 0.98, "test": 0.02}, classes=False)
+    with pytest.raises(InvalidInputError, match=r"fell to 'test', at least 10 are needed; there are 100 in all, give more"):
+        look_through(miniature.inside, split, Reading(100, 0))
+
+
 def test_short_sides_are_those_of_the_pictures(tmp_path: Path) -> None:
     save(discs(150, seed=8, side=96)[0], tmp_path / "large")
     save(discs(150, seed=9, side=95)[0], tmp_path / "smaller")

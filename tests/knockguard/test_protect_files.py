@@ -331,3 +331,10 @@ def test_answers_that_are_not_the_models_output_are_said_to_be_so(
     assert done.code == 0, done.err
     assert f"answers with {features!r}, as you said, and not with the model's output 'logits'" in done.words
     assert "which has another number of classes" in done.words
+
+
+def test_images_are_forgotten_if_that_is_asked_for(miniature: Miniature, tmp_path: Path, knockguard: InProcess) -> None:
+    done = knockguard(*miniature.words(tmp_path / "bundle", "--forget-images", "--limit", "400"))
+    assert done.code == 0, done.err
+    assert load_bundle(tmp_path / "bundle").manifest.provenance.seen is None
+    assert listing(tmp_path / "bundle") == {"bundle.json", "model.onnx"}
