@@ -34,12 +34,13 @@ def export(name: str, side: int, folder: Path) -> Path:
 
 
 def plain_and_fused(path: Path) -> tuple[bytes, bytes]:
-    """Return the victim alone, answering probabilities, and with linear, energy and msp fused."""
+    """Return the victim alone, answering probabilities, and with the default heads, linear-late, energy and msp, fused."""
     victim = load_graph(path)
     taps = find_taps(victim)
     nothing = FitData({}, np.zeros(0, np.int64), taps.n_classes, {})
-    channels = {name: int(taps.shapes[tensor][1] or 0) for name, tensor in taps.stages.items()}
-    heads = {"linear": _linear_head(channels), "energy": Energy().fit(nothing), "msp": Msp().fit(nothing)}
+    late = list(taps.stages.items())[len(taps.stages) // 2 :]
+    channels = {name: int(taps.shapes[tensor][1] or 0) for name, tensor in late}
+    heads = {"linear-late": _linear_head(channels), "energy": Energy().fit(nothing), "msp": Msp().fit(nothing)}
     fused = fuse(victim, taps, heads)
     return without_heads(fused), graph_bytes(fused)
 
@@ -63,7 +64,7 @@ def bundles(name: str, side: int, folder: Path) -> tuple[Path, Path]:
     model.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 1]))
     return (
         write(folder / f"{name}-plain", model.SerializeToString(), side, ("none",)),
-        write(folder / f"{name}-fused", fused, side, ("linear", "energy", "msp")),
+        write(folder / f"{name}-fused", fused, side, ("linear-late", "energy", "msp")),
     )
 
 
@@ -123,8 +124,8 @@ def write(folder: Path, model: bytes, side: int, detectors: Sequence[str]) -> Pa
 
 
 def _linear_head(stages: Mapping[str, int]) -> Head:
-    """A head of the linear detector's shape; its values do not matter to the clock."""
+    """A head of the linear detectors' shape; its values do not matter to the clock."""
     g = HeadBuilder()
     x = g.concat([g.tap(name) for name in stages], axis=1)
     weights = np.random.default_rng(0).normal(size=(2 * sum(stages.values()), 1))
-    return g.head(score=g.squeeze(g.add(g.matmul(x, weights), np.zeros(1)), axis=1))
+    return g.head(score=g.squeeze(g.add(g.matmul(x, weights), np.ones(1)), axis=1))

@@ -1,12 +1,13 @@
 """Lowers heads: the only place that turns a `Head` into ONNX nodes, for whatever opset the victim's graph has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from exporters.selection import Selection, side_by_side
 from guard.detectors.head import Head, Operation
 from guard.errors import GraphError
 from guard.registry import nearest
@@ -34,13 +35,13 @@ class Lowered:
     score: str
 
 
-def lower(head: Head, taps: Mapping[str, str], *, prefix: str, opset: int) -> Lowered:
-    """Return a head's nodes, every name of theirs below `prefix`; `taps` says which tensor each tap is.
+def lower(head: Head, taps: Mapping[str, str | Selection], *, prefix: str, opset: int) -> Lowered:
+    """Return a head's nodes, every name of theirs below `prefix`; `taps` says which tensor, or which columns, each tap is.
 
     GraphError if the head reads a tap that is not there.
     """
     writer = NodeWriter(prefix, opset)
-    names: dict[str, str] = {}
+    names: dict[str, str | Selection] = {}
     for tap in head.taps:
         if tap not in taps:
             raise GraphError(f"the head reads {tap!r}, which the graph does not have{nearest(tap, taps)}")
@@ -49,8 +50,18 @@ def lower(head: Head, taps: Mapping[str, str], *, prefix: str, opset: int) -> Lo
         names[name] = writer.constant(array, name)
     for operation in head.operations:
         inputs = [names[value] for value in operation.inputs]
-        names[operation.output] = _operation(writer, operation, inputs)
-    return Lowered(writer.nodes, writer.initializers, names[head.score])
+        chosen = inputs[0]
+        weights = head.constants.get(operation.inputs[1]) if operation.op == "MatMul" else None
+        joined = side_by_side(inputs) if operation.op == "Concat" and dict(operation.attributes)["axis"] == 1 else None
+        if joined is not None:
+            names[operation.output] = joined
+        elif isinstance(chosen, Selection) and weights is not None and weights.ndim == 2:
+            names[operation.output] = writer.node("MatMul", chosen.tensor, writer.constant(chosen.weights(weights)))
+        else:
+            for value in operation.inputs:
+                names[value] = writer.tensor(names[value])  # gathered once, however often it is read
+            names[operation.output] = _operation(writer, operation, [writer.tensor(names[v]) for v in operation.inputs])
+    return Lowered(writer.nodes, writer.initializers, writer.tensor(names[head.score]))
 
 
 class NodeWriter:
@@ -67,6 +78,20 @@ class NodeWriter:
         full = f"{self._prefix}/{name or f'weight{len(self.initializers)}'}"
         self.initializers.append(numpy_helper.from_array(array, full))
         return full
+
+    def tensor(self, chosen: str | Selection) -> str:
+        """Return a tensor as it is, and a selection as a tensor of its own."""
+        if isinstance(chosen, str):
+            return chosen
+        return chosen.tensor if chosen.is_whole else self.node("Gather", chosen.tensor, self.constant(chosen.index), axis=1)
+
+    def split(self, tensor: str, widths: Sequence[int]) -> list[str]:
+        """Append a Split of a (n, sum of widths) tensor and return the names of its parts, (n, width) each."""
+        full = f"{self._prefix}/Split{len(self.nodes)}"
+        parts = [f"{full}/{i}" for i in range(len(widths))]
+        given = [tensor, self.constant(np.array(widths, np.int64))]
+        self.nodes.append(helper.make_node("Split", given, parts, name=full, axis=1))
+        return parts
 
     def node(self, op: str, *inputs: str, axes: tuple[int, ...] | None = None, **attributes: Any) -> str:
         """Append a node and return the name of its first output."""

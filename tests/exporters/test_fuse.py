@@ -6,9 +6,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from exporters.fuse import feature_graph, fuse, pool
+from exporters.fuse import feature_graph, fuse
 from exporters.graph import graph_bytes, load_graph
-from exporters.lower import NodeWriter
 from exporters.runtime import open_session, run
 from exporters.taps import find_taps
 from guard.detectors.energy import Energy
@@ -170,30 +169,6 @@ def test_input_called_as_an_output_of_ours_is_refused(small_path):
         node.input[:] = ["scores" if name == "image" else name for name in node.input]
     with pytest.raises(GraphError, match="input is called 'scores'"):
         feature_graph(model, find_taps(model))
-
-
-@pytest.mark.parametrize("opset", [13, 17, 18, 21])
-@pytest.mark.parametrize("side", [1, 3, 28, 60, 112])
-def test_pooling_is_mean_and_deviation(side, opset):
-    x = np.random.default_rng(side).normal(3.0, 2.0, size=(2, 16, side, side)).astype(np.float32)
-    x[:, 3] = 7.5  # a flat channel
-    write = NodeWriter("p", opset)
-    out = pool(write, "x", side=side)
-    graph = helper.make_graph(
-        write.nodes,
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16, side, side])],
-        [helper.make_tensor_value_info(out, TensorProto.FLOAT, ["n", 32])],
-        write.initializers,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    (pooled,) = run(model.SerializeToString(), x).values()
-    mean, deviation = pooled[:, :16], pooled[:, 16:]
-    np.testing.assert_allclose(mean, x.mean(axis=(2, 3)), rtol=1e-4, atol=1e-5)
-    step = max(1, side // 28)
-    grid = x[:, :, ::step, ::step].astype(np.float64)
-    np.testing.assert_allclose(deviation, np.sqrt(np.maximum(grid.var(axis=(2, 3)), 1e-6)), rtol=1e-3, atol=5e-3)
-    assert (deviation > 0).all()
 
 
 def test_victim_that_ends_in_softmax_is_fused(tmp_path, small_cnn, export_plainly, images):
