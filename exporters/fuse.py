@@ -13,6 +13,7 @@ from exporters.selection import Selection
 from exporters.taps import STAGE, Taps
 from guard.detectors.head import Head
 from guard.errors import GraphError
+from guard.registry import nearest
 
 PROBABILITIES, LOGITS, PENULTIMATE, SCORES = "probabilities", "logits", "penultimate", "scores"
 RENAMED = "victim/"  # before the names of the victim's tensors that are called as our outputs are
@@ -35,7 +36,11 @@ def fuse(model: ModelProto, taps: Taps, heads: Mapping[str, Head]) -> ModelProto
     """
     if not heads:
         raise GraphError("no head to fuse; give at least one, such as energy")
-    graph = _Fused(model, taps, stages={tap for head in heads.values() for tap in head.taps})
+    wanted = {tap for head in heads.values() for tap in head.taps}
+    graph = _Fused(model, taps, stages=wanted)
+    known = {*graph.features, *taps.stages}
+    if odd := sorted(wanted - known):
+        raise GraphError(f"the head reads {odd[0]!r}, which the graph does not have{nearest(odd[0], known)}")
     return graph.close({PROBABILITIES: graph.features[PROBABILITIES], SCORES: graph.scores(heads)})
 
 
