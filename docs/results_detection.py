@@ -35,7 +35,7 @@ How to read it:
   both are reduced further, through JPEG 70 to 95, and enlarged to the model's size. Filter and side are chosen on fitting images.
 - **Baseline.** Spectrum, block borders and residuals of the grey image, which know nothing of content, read by a plane, by a
   plane through their squares too, and by boosted trees. Each is cross-fitted on the very pool that it is tested on, which no
-  detector has seen, and the reader that flags most counts. It stands at the false-positive rate that the detector beside it came to.
+  detector has seen, and the reader that flags most counts. It stands at the false-positive rate of the detector beside it.
 - **Margin.** TPR less the baseline's on the same images. Its 95 % interval is the bootstrap's over in and out images, in which
   the baseline's threshold is read off anew each time. Rates have Wilson's interval.
 - **Lookalikes.** The out images among which the baseline's score is spread as among in images: what is flagged there, is
