@@ -32,7 +32,8 @@ How to read it:
   of the victim's own kind (for CIFAR10 dogs, cats, birds, frogs, cars, ...: `own_kinds` in its file) is in no pool.
 - **Matched chain.** Both sides get one history before anything is fitted, calibrated or tested: the larger images are reduced
   to the smaller source's size by the filter that leaves the least to the baseline, through that source's JPEG quality; then
-  both are reduced further, through JPEG 70 to 95, and enlarged to the model's size. Filter and side are chosen on fitting images.
+  both are reduced further, through JPEG 70 to 95, and enlarged to the model's size. Filter and side are chosen on fitting
+  images.
 - **Baseline.** Spectrum, block borders and residuals of the grey image, which know nothing of content, read by a plane, by a
   plane through their squares too, and by boosted trees. Each is cross-fitted on the very pool that it is tested on, which no
   detector has seen, and the reader that flags most counts. It stands at the false-positive rate of the detector beside it.
@@ -54,16 +55,16 @@ How to read it:
 VERDICT = """\
 ## What it says
 
-- **The filter was the trace.** Reducing both sides by one filter to one side is not enough: CIFAR10 was made with another filter
-  than a later reduction by boxes uses, and the baseline reads the difference. With the filter that fits (see the trials of each
-  victim), it falls to near its false-positive rate at the same size.
+- **The filter was the trace.** Reducing both sides by one filter to one side is not enough: CIFAR10 was made with another
+  filter than a later reduction by boxes uses, and the baseline reads the difference. With the filter that fits (see the trials
+  of each victim), it falls to near its false-positive rate at the same size.
 - **CIFAR10: a small CNN's own features hold little to tell its images from other photographs.** The margin is small for animals
   and modest for objects, short of .3, but it stands on lookalikes too, so it is content. Energy, MSP and the other detectors
   that learn from in images alone do no better there than the baseline.
 - **GTSRB: traffic signs are another kind of picture,** and every pool is told from them at a large margin, a little under .95.
   The baseline is linear, and a nonlinear one may see more there: few lookalikes are found, so how much is spectrum is open.
-- **Stages.** On CIFAR10 deeper stages tell more of content and read less of the resolution; on GTSRB all are alike. The codec is
-  hardly read by any. The shallow half adds little after the matched chain, and more as images come, where the baseline rises
+- **Stages.** On CIFAR10 deeper stages tell more of content and read less of the resolution; on GTSRB all are alike. The codec
+  is hardly read by any. The shallow half adds little after the matched chain, and more as images come, where the baseline rises
   as well: that part is trace. So the default leaves it out, at the price of a few hundredths.
 - **Fitting under many histories did not pay:** it lowers the margin, and honest sharp images are flagged more often on CIFAR10.
 - **Dressing up works.** Blending with in images takes half of the rate and more, and so does a search of 200 scores within
