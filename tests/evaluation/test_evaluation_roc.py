@@ -79,9 +79,9 @@ def test_curve_survives_its_file_and_one_that_cannot_be_is_refused(tmp_path: Pat
         read_evaluation(tmp_path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("evaluation-*.json")), ids=lambda path: path.stem)
-def test_file_of_an_older_version_is_told_without_curves(path: Path) -> None:
-    run = read_evaluation(path)
+@pytest.mark.parametrize("name", ["cifar10", "gtsrb"])  # written before there were curves
+def test_file_of_an_older_version_is_told_without_curves(name: str) -> None:
+    run = read_evaluation(ROOT / "docs" / "results" / f"evaluation-{name}.json")
     assert all(d.roc == () for v in run.victims for d in v.measured)
     assert HEADING not in page(run)
     assert "TPR at FPR" not in markdown(run)

@@ -107,7 +107,7 @@ def test_share_of_nothing_is_refused_where_something_is_needed(changes: dict[str
 def test_cpu_file_splits_its_pool_by_class_matches_the_chain_and_trains_within_minutes(path: Path) -> None:
     experiment = read_experiment(path)
     assert experiment.pool.by == "classes"
-    assert experiment.chain.matched
+    assert experiment.chain.matched is (path.stem != "as-they-come")  # which is there to show what it does
     for victim in experiment.victims:
         assert victim.n_train is not None
         passes = victim.n_train * victim.shares.victim * victim.training.epochs
