@@ -66,8 +66,9 @@ class Traces:
         for half in (0, 1):
             known, unknown = (side[of != half] for side, of in zip(sides, halves, strict=True))
             for name, read in READERS.items():
-                for side, of, scores in zip(sides, halves, (inner, outer), strict=True):
-                    scores[name][of == half] = read(known, unknown, side[of == half])
+                asked = [side[of == half] for side, of in zip(sides, halves, strict=True)]
+                found = read(known, unknown, np.concatenate(asked))
+                inner[name][halves[0] == half], outer[name][halves[1] == half] = np.split(found, [len(asked[0])])
         return cls(inner, outer)
 
     @property
