@@ -161,7 +161,6 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
     heads, top_probability = _fit(whole, taps, material, plan, overlap=overlap, progress=progress)
     fused = graph_bytes(fuse(whole, taps, heads))
     check_parity(original, taps, fused, material.shown(spec))
-
     calibration = [_scored(fused, pixels, spec) for pixels in material.calibration.values()]
     inside, outside = _scored(fused, material.in_test, spec), _scored(fused, material.out_test, spec)
     measured = []
@@ -171,29 +170,35 @@ def protect(  # noqa: PLR0913  # the victim is three of them: as it was written,
         tpr, fpr = (Rate.of(threshold.flags(side.scores[:, column], side.top)) for side in (outside, inside))
         measured.append(Measured(detector, threshold, quantiles, tpr, fpr, inside.scores[:, column], outside.scores[:, column]))
 
-    manifest = Manifest(
+    provenance = Provenance(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
+        images=material.counts(),
+        versions=tool_versions(),
+        seen=None if material.seen is None else material.seen.spec(),
+        stages=dict(taps.stages),
+        matched=None if material.matching is None else material.matching.spec(),
+        options={name: weights_named(asdict(d)) for name, d in detectors.items()},  # type: ignore[call-overload]  # all are dataclasses
+    )
+    specs = tuple(DetectorSpec(name=m.name, threshold=m.threshold, quantiles=m.quantiles) for m in measured)
+    return Protected(manifest_of(plan, fused, specs, provenance), fused, tuple(measured), top_probability, material.seen)
+
+
+def manifest_of(plan: Plan, fused: bytes, detectors: tuple[DetectorSpec, ...], provenance: Provenance) -> Manifest:
+    """Return what a bundle of this plan and graph says of itself; the first detector decides."""
+    return Manifest(
         format_version=1,
         name=plan.name,
         version=plan.version,
         model="model.onnx",
         sha256=sha256(fused).hexdigest(),
-        input=spec,
+        input=plan.spec,
         output="probabilities",
         labels=tuple(plan.labels),
-        detectors=tuple(DetectorSpec(name=m.name, threshold=m.threshold, quantiles=m.quantiles) for m in measured),
-        detector=measured[0].name,
-        provenance=Provenance(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
-            images=material.counts(),
-            versions=tool_versions(),
-            seen=None if material.seen is None else material.seen.spec(),
-            stages=dict(taps.stages),
-            matched=None if material.matching is None else material.matching.spec(),
-            options={name: weights_named(asdict(d)) for name, d in detectors.items()},  # type: ignore[call-overload]  # all are dataclasses
-        ),
+        detectors=detectors,
+        detector=detectors[0].name,
+        provenance=provenance,
     )
-    return Protected(manifest, fused, tuple(measured), top_probability, material.seen)
 
 
 def tool_versions() -> dict[str, str]:

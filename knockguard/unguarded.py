@@ -11,12 +11,12 @@ from exporters.graph import graph_bytes
 from exporters.parity import check_parity
 from exporters.runtime import run
 from exporters.taps import Taps
-from guard.bundle import QUANTILES, DetectorSpec, Manifest, Provenance
+from guard.bundle import QUANTILES, DetectorSpec, Provenance
 from guard.calibration import Threshold
 from guard.detectors.head import HeadBuilder
 from guard.preprocess import to_inputs
 from guard.types import Pixels
-from knockguard.protect import Plan, Protected, tool_versions
+from knockguard.protect import Plan, Protected, manifest_of, tool_versions
 
 NOTHING = "none"
 _SHOWN = 64
@@ -35,24 +35,14 @@ def unguarded(victim: onnx.ModelProto, taps: Taps, plan: Plan, shown: Pixels, *,
     fused = graph_bytes(fuse(victim, taps, {NOTHING: head}))
     inputs = to_inputs(shown[:_SHOWN], plan.spec)
     check_parity(original, taps, fused, inputs)
-    manifest = Manifest(
-        format_version=1,
-        name=plan.name,
-        version=plan.version,
-        model="model.onnx",
-        sha256=sha256(fused).hexdigest(),
-        input=plan.spec,
-        output="probabilities",
-        labels=tuple(plan.labels),
-        detectors=(DetectorSpec(name=NOTHING, threshold=never, quantiles=(0.0,) * len(QUANTILES)),),
-        detector=NOTHING,
-        provenance=Provenance(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
-            images={},
-            versions=tool_versions(),
-            stages=dict(taps.stages),
-        ),
+    provenance = Provenance(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        victim_sha256=sha256(graph_bytes(victim)).hexdigest(),
+        images={},
+        versions=tool_versions(),
+        stages=dict(taps.stages),
     )
+    nothing = DetectorSpec(name=NOTHING, threshold=never, quantiles=(0.0,) * len(QUANTILES))
+    manifest = manifest_of(plan, fused, (nothing,), provenance)
     sure = run(fused, inputs, outputs=("probabilities",))["probabilities"].max(axis=1).mean()
     return Protected(manifest, fused, (), float(sure))
