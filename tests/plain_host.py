@@ -121,7 +121,17 @@ def aio_host(servicer: Any, *, interceptors: Sequence[grpc.aio.ServerInterceptor
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(20)
+        asyncio.run_coroutine_threadsafe(_stopped(server), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(20)
         loop.close()
+
+
+async def _stopped(server: grpc.aio.Server) -> None:
+    """Stop it and see its calls to their end: a task that outlived its loop would fail in whichever test collects garbage."""
+    await server.stop(0)
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        _, late = await asyncio.wait(left, timeout=5)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

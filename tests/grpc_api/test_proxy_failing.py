@@ -201,7 +201,7 @@ def fragile() -> Scorer:
 
 
 def slow() -> Scorer:
-    """Multiplies large matrices, for a second or so, for rows that are brighter than .8 on average."""
+    """Multiplies large matrices, .4 s long on a fast core and seconds on a slow one, for rows brighter than .8 on average."""
     nodes = [
         ("ReduceMean", ["brightness"], ["mean"], {"keepdims": 0}),
         ("Greater", ["mean", "level"], ["too_bright"], {}),
@@ -212,7 +212,7 @@ def slow() -> Scorer:
         ("Min", ["total", "one"], ["little"], {}),
         ("Max", ["little", "one"], ["weights"], {}),
     ]
-    large, small = np.array([1200, 1200]), np.array([8, 8])
+    large, small = np.array([1600, 1600]), np.array([8, 8])
     return scorer_of(nodes, level=np.float32(0.8), one=np.float32(1), large=large, small=small)
 
 
@@ -241,7 +241,7 @@ def test_scores_that_are_late_by_the_gateways_clock_are_a_fault(mode: FailMode) 
         assert outcome(proxy, rows_of(0.95)) == ("failed" if mode is FailMode.CLOSED else "unguarded")
         assert detector.faults[Fault.TIMEOUT] == 1
         wait_until(lambda: outcome(proxy, rows_of(0.7)) == "guarded")
-        assert time.monotonic() - started > 0.2  # the graph was still at work when the callers had their answer
+        assert time.monotonic() - started > 0.15  # the graph was still at work when the callers had their answer
 
 
 def test_scores_that_are_late_by_the_callers_clock_leave_nobody_unguarded() -> None:
