@@ -29,7 +29,7 @@ How to read it:
 
 - **Out pools.** Detectors learn from Tiny ImageNet classes that no test image has. *near* are other Tiny ImageNet classes of
   animals, *far* of objects, *second* is another source (ImageNet samples) without the classes that the detector knows. What is
-  of the victim's own kind (for CIFAR10 dogs, cats, birds, frogs, cars, ...: `own_kinds` in its file) is in no pool.
+  of the victim's own kind (for CIFAR10 dogs, cats, birds, frogs, cars, ...: `own_kinds` in `detection.toml`) is in no pool.
 - **Matched chain.** Both sides get one history before anything is fitted, calibrated or tested: the larger images are reduced
   to the smaller source's size by the filter that leaves the least to the baseline, through that source's JPEG quality; then
   both are reduced further, through JPEG 70 to 95, and enlarged to the model's size. Filter and side are chosen on fitting

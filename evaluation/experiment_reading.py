@@ -4,6 +4,8 @@
     title = "Table 2: recovery without a defence"
     [victim]                       # what all [[victims]] share; alone, it is the only one
     size = 224
+    [own_kinds]                    # by set, for victims that name none of their own
+    cifar10 = ["n02085620-n02113978"]
     [[victims]]
     name = "CIFAR10-RN34"
     set = "cifar10"
@@ -18,6 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from evaluation.datasets import DATASETS
 from evaluation.experiment_file import ChainPlan, Experiment, Policy, Shares, Surrogate, Training, Victim
 from evaluation.pools import PoolChoice
 from guard.errors import ConfigError
@@ -47,10 +50,19 @@ def experiment_from(document: Mapping[str, Any]) -> Experiment:
         if not isinstance(shared, dict) or not isinstance(members or [], list):
             raise ConfigError(f"[{singular}] must be a table and [[{plural}]] a list of tables")
         whole[plural] = [merged(shared, m) if isinstance(m, dict) else m for m in members or []]
+    whole["victims"] = _with_own_kinds(whole["victims"], whole.pop("own_kinds", {}))
     try:
         return Experiment.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(explain(error, dict.fromkeys(_keys()))) from None
+
+
+def _with_own_kinds(victims: list[Any], of_sets: Any) -> list[Any]:
+    if not isinstance(of_sets, dict):
+        raise ConfigError("[own_kinds] must be a table: by set, the WordNet ids of what its classes are")
+    for name in of_sets:
+        DATASETS.get(name)  # a name that is none would be of no use, and nobody would hear of it
+    return [{"own_kinds": of_sets[v["set"]]} | v if isinstance(v, dict) and v.get("set") in of_sets else v for v in victims]
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -200,6 +200,12 @@ def test_what_all_victims_share_is_written_once() -> None:
     assert (experiment.victims[1].training.epochs, experiment.victims[1].training.lr) == (1, 0.5)
 
 
+def test_own_kinds_of_a_set_are_written_once() -> None:
+    own = {"cifar10": ["n02084071"], "gtsrb": ["n06794110"]}
+    experiment = small(own_kinds=own, victims=[{"name": "A"}, {"name": "B", "own_kinds": []}, {"name": "C", "set": "caltech101"}])
+    assert [v.own_kinds for v in experiment.victims] == [("n02084071",), (), ()]
+
+
 def test_extended_file_is_laid_over_its_base(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         'title = "base"\ndiffers = ["a"]\nbudgets = [5]\n'
@@ -243,6 +249,9 @@ def test_file_that_cannot_be_read_is_named(text: str, message: str, tmp_path: Pa
         ({"victim": {"name": "../x"}}, "name"),
         ({"chain": {"quality_low": 95, "quality_high": 70}}, "above quality_high"),
         ({"victims": "all"}, "a list of tables"),
+        ({"own_kinds": ["n02084071"]}, "by set"),
+        ({"own_kinds": {"cifar": ["n02084071"]}}, "no dataset is called 'cifar'"),
+        ({"own_kinds": {"cifar10": ["dog"]}}, "own_kinds"),
     ],
 )
 def test_mistake_is_named(changes: dict[str, object], message: str) -> None:
