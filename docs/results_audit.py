@@ -1,0 +1,91 @@
+"""Write the page of audits: `python docs/results_audit.py`; with --check only compare.
+
+Reads docs/results/audit-SET-POOL.json, each the audit.json of a bundle that experiments/audits.py made, and writes
+docs/results-audit.md. No figure in its tables is typed by hand.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kept_page import keep
+
+from evaluation.markdown import grid
+
+FOLDER = Path(__file__).parent
+RESULTS, PAGE = FOLDER / "results", FOLDER / "results-audit.md"
+VICTIMS = {"cifar10": "CIFAR10", "gtsrb": "GTSRB"}
+WITH = {"real": "real images", "synthetic": "`synthetic`"}
+Audit = Mapping[str, Any]
+
+INTRODUCTION = """\
+# What a real pool is worth, and what none
+
+Two bundles of each victim, protected by `knockguard protect` with 6,000 images of 99 Tiny ImageNet classes and with
+[`synthetic`](protecting.md#no-public-pool-at-hand), and both audited by `knockguard audit` on four pools. Made by
+
+    python experiments/audits.py --data DATA -o OUT
+    python docs/results_audit.py     # after copying OUT/SET/with-POOL/audit/audit.json to docs/results/audit-SET-POOL.json
+
+*near* (animals) and *far* (objects) are other classes of Tiny ImageNet, *second* ImageNet samples, none of a kind that the victim
+knows; the victims are small CNNs of 32 pixels, the in images the published test splits. Both sides went through the matched
+chain; the baseline, statistics that know nothing of content, stands at the detector's own false-positive rate. One seed.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [INTRODUCTION]
+    for name, title in VICTIMS.items():
+        audits = {pool: json.loads((RESULTS / f"audit-{name}-{pool}.json").read_text(encoding="utf-8")) for pool in WITH}
+        lines += [f"## {title}", "", *of_pools(audits), "", *of_customers(audits), ""]
+        for pool, audit in audits.items():
+            lines += [f"The audit's own words, protected with {WITH[pool]}:", "", *(f"- {said}" for said in audit["verdict"]), ""]
+    return "\n".join([*lines, VERDICT]).rstrip() + "\n"
+
+
+def of_pools(audits: Mapping[str, Audit]) -> list[str]:
+    """Return the table of pools: what each bundle flags, its own false-positive rate, and the baseline's share."""
+    head = ("pool that is audited", "n", "protected with", "TPR", "FPR", "AUROC", "baseline's TPR", "content?")
+    return grid(head, sorted(_pools(audits), key=lambda row: list(dict.fromkeys(r[0] for r in _pools(audits))).index(row[0])))
+
+
+def _pools(audits: Mapping[str, Audit]) -> Iterator[tuple[str, ...]]:
+    for made, audit in audits.items():
+        for pool in audit["pools"]:
+            found = pool["matched"][audit["detector"]]
+            low, high = found["auroc_interval"]
+            yield (
+                pool["name"],
+                f"{pool['n']:,}",
+                WITH[made],
+                rate(found["tpr"]),
+                rate(found["fpr"]),
+                f"{found['auroc']:.3f} ({low:.3f} to {high:.3f})",
+                rate(pool["low_level"]["tpr"]),
+                pool["judged"],
+            )
+
+
+def of_customers(audits: Mapping[str, Audit]) -> list[str]:
+    """Return how many of the in images are flagged after what honest senders do to them."""
+    names = list(next(iter(audits.values()))["benign"])
+    n = next(iter(audits.values()))["n_in"]
+    body = [(name, *(f"{audit['benign'][name]['value']:.3f}" for audit in audits.values())) for name in names]
+    head = (f"customers' images (n = {n:,})", *(f"flagged, protected with {WITH[pool]}" for pool in audits))
+    return grid(head, body)
+
+
+def rate(found: Mapping[str, float]) -> str:
+    """Return a rate with its 95 % interval."""
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+VERDICT = """\
+## What it says
+"""
+
+if __name__ == "__main__":
+    sys.exit(keep(PAGE, page, script="results_audit.py", about=__doc__))
