@@ -16,7 +16,7 @@ from evaluation.evaluation_lines import UNDEFENDED, Line, best, choice, lines_of
 from evaluation.evaluation_page import markdown
 from evaluation.evaluation_paper import LABEL_ONLY, SHUFFLE, plain_lines
 from evaluation.evaluation_results import Evaluation, read_evaluation
-from evaluation.evaluation_tables import share, times
+from evaluation.evaluation_tables import by_seed, share, times
 from evaluation.experiment_reading import read_experiment
 from evaluation.markdown import grid
 from evaluation.paper_figures import TABLES
@@ -145,8 +145,8 @@ def headline(named: Mapping[str, Evaluation]) -> tuple[tuple[str, ...], list[tup
             rows.append(
                 (
                     f"`{name}`", c.victim, line.policy, f"{c.attack}, {c.adversary}", f"{c.n_asked:,}",
-                    times(line.recovery, line.recovery_interval), times(line.net, line.net_interval),
-                    share(c.n_flagged, c.n_asked), share(c.benign_flagged, c.benign_n),
+                    times(line.recovery, line.recovery_interval) + by_seed(line), times(line.net, line.net_interval),
+                    share(*line.flagged), share(*line.customers_flagged),
                 )
             )  # fmt: skip
     return head, rows

@@ -1,7 +1,7 @@
 """Lines of an evaluation: cells that differ in their seed alone, put together, and the best of them by policy."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -61,6 +61,16 @@ class Line:
         return fmean(lows), fmean(highs)
 
     @property
+    def flagged(self) -> tuple[int | None, int]:
+        """How many queries of all seeds were flagged, None where nothing looked, and of how many."""
+        return _total(c.n_flagged for c in self.cells), sum(c.n_asked for c in self.cells)
+
+    @property
+    def customers_flagged(self) -> tuple[int | None, int]:
+        """The same of customers' images."""
+        return _total(c.benign_flagged for c in self.cells), sum(c.benign_n for c in self.cells)
+
+    @property
     def policy(self) -> str:
         """The policy with the detector that decides for it, where it heeds one, or with the rows that it answers instead."""
         name, _, rows = self.first.policy.partition("@")
@@ -77,6 +87,11 @@ class Line:
     @property
     def _measures(self) -> tuple[Measures, ...]:
         return tuple(c.told if self.chosen and c.told is not None else c for c in self.cells)
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    found = list(counts)
+    return None if None in found else sum(n for n in found if n is not None)
 
 
 def lines_of(evaluation: Evaluation) -> list[Line]:

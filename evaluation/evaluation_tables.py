@@ -33,12 +33,12 @@ def best_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             line.policy,
             c.attack,
             c.adversary,
-            times(line.recovery, line.recovery_interval) + _by_seed(line),
+            times(line.recovery, line.recovery_interval) + by_seed(line),
             times(line.net, line.net_interval),
             f"{line.fidelity:.2f}",
-            share(c.n_flagged, c.n_asked),
+            share(*line.flagged),
             f"{fmean(x.benign_accuracy for x in line.cells):.3f}",
-            share(c.benign_flagged, c.benign_n),
+            share(*line.customers_flagged),
         )
 
 
@@ -103,7 +103,7 @@ def cell_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             f"{line.recovery:.2f}x",
             times(line.net),
             f"{line.fidelity:.2f}",
-            share(c.n_flagged, c.n_asked),
+            share(*line.flagged),
             share(max(c.answers, default=0), c.n_answered),
         )
 
@@ -136,8 +136,8 @@ def _short_rows(evaluation: Evaluation) -> Iterator[tuple[str, ...]]:
             f"{c.attack},\n{c.adversary}",
             _narrow(line.recovery, line.recovery_interval),
             _narrow(line.net, line.net_interval),
-            share(c.n_flagged, c.n_asked),
-            share(c.benign_flagged, c.benign_n),
+            share(*line.flagged),
+            share(*line.customers_flagged),
         )[first:]
 
 
@@ -159,7 +159,7 @@ def times(value: float | None, interval: Interval | None = None) -> str:
     return f"{value:.2f}x" if interval is None else f"{value:.2f}x ({interval[0]:.2f} to {interval[1]:.2f})"
 
 
-def _by_seed(line: Line) -> str:
+def by_seed(line: Line) -> str:
     """Return each seed's own recovery, where there are several."""
     return f"; seeds: {', '.join(times(r) for r in line.recoveries)}" if len(line.cells) > 1 else ""
 

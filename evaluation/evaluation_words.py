@@ -69,11 +69,12 @@ def tiles(evaluation: Evaluation) -> Iterator[tuple[str, str, str, str]]:
         if open_ is not None:
             yield "harm", times(open_.recovery), f"of {victim}'s accuracy recovered undefended", _thief(open_)
         if defended is not None:
-            c, unguarded = defended.first, fmean(evaluation.victim_of(x).accuracy for x in defended.cells)
+            unguarded = fmean(evaluation.victim_of(x).accuracy for x in defended.cells)
             yield "safe", times(defended.recovery), f"recovered behind {defended.policy}", _thief(defended)
             served = fmean(x.benign_accuracy for x in defended.cells)
             yield "", f"{served:.3f}", "a customer's accuracy behind it", f"{unguarded:.3f} without a guard"
-            yield "", share(c.benign_flagged, c.benign_n), f"of {c.benign_n:,} customers' images flagged", ""
+            flagged, n = defended.customers_flagged
+            yield "", share(flagged, n), f"of {n:,} customers' images flagged", ""
 
 
 def account(evaluation: Evaluation) -> list[Section]:

@@ -133,6 +133,15 @@ def test_seeds_are_averaged_and_each_is_told() -> None:
     assert "0.65x (0.60 to 0.80)" in told
 
 
+def test_flags_of_all_seeds_are_counted() -> None:
+    run = evaluation(cell("observe", 0.9), cell("observe", 0.5, seed=1, n_flagged=20, benign_flagged=0))
+    [line] = best(run)
+    assert (line.flagged, line.customers_flagged) == ((80, 200), (3, 120))
+    assert {"40.0 %", "2.5 %"} <= {word.strip() for word in markdown(run).split("|")}
+    [unseen] = best(evaluation(cell("observe", 0.9), cell("observe", 0.5, seed=1, n_flagged=None)))
+    assert unseen.flagged == (None, 200)
+
+
 def test_interval_that_one_seed_lacks_is_left_out() -> None:
     run = evaluation(cell("observe", 0.9, net_recovery_interval=(0.6, 0.8)), cell("observe", 0.5, seed=1))
     assert best(run)[0].net_interval is None
