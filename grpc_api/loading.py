@@ -13,10 +13,9 @@ from grpc_api.pipeline import Pipeline
 from grpc_api.settings import GatewaySettings
 from grpc_api.telemetry import Metrics, ModelMetrics
 from guard.bundle import Bundle, Manifest, load_bundle
-from guard.calibration import smallest_n
 from guard.decision_log import Witness
-from guard.errors import BundleError
 from guard.guard import Guard
+from guard.promise import check_promise, shortfall
 from guard.rules import Rules
 from guard.secret import Secret
 from guard.types import ApplyTo
@@ -47,7 +46,15 @@ class Loaded:
 
 def build_guard(manifest: Manifest, mode: Mode, secret: Secret | None) -> Guard:
     """Return the guard as the bundle says, or as the mode says instead; ConfigError names what does not fit."""
-    return Guard.of(manifest, policy=mode.policy, options=mode.options, apply_to=mode.apply_to, secret=secret, rules=mode.rules)
+    return Guard.of(
+        manifest,
+        policy=mode.policy,
+        options=mode.options,
+        apply_to=mode.apply_to,
+        secret=secret,
+        rules=mode.rules,
+        unguarded=True,
+    )
 
 
 class Loader:
@@ -91,18 +98,10 @@ class Loader:
 
 def _check_guarded(manifest: Manifest, source: Path, *, allowed: bool) -> None:
     """BundleError unless the threshold that decides is of as many images as its promise takes, or it is served knowingly."""
-    threshold = next(d.threshold for d in manifest.detectors if d.name == manifest.detector)
-    if threshold.n >= (needed := smallest_n(threshold.target_fpr, threshold.confidence)):
-        return
-    why = (
-        f"the threshold of {manifest.detector!r} is of {threshold.n} images, and a false-positive rate of "
-        f"{threshold.target_fpr:g} with {threshold.confidence:.0%} confidence takes {needed}"
-    )
     if not allowed:
-        raise BundleError(
-            f"{source} guards nothing that can be relied on: {why}; make it anew, or serve it all the same: --unguarded"
-        )
-    log.warning("bundle_is_unguarded", model=manifest.name, model_version=manifest.version, advice=f"{why}; make it anew")
+        check_promise(manifest, called=str(source), way_out="serve it all the same: --unguarded")
+    elif why := shortfall(manifest):
+        log.warning("bundle_is_unguarded", model=manifest.name, model_version=manifest.version, advice=f"{why}; make it anew")
 
 
 def _warn(guard: Guard, model: str, *, by_rules: bool) -> None:

@@ -9,6 +9,7 @@ from guard.bundle import Manifest
 from guard.errors import ConfigError, PermissionDeniedError
 from guard.policies.base import NearDuplicates, Policy, Rows
 from guard.policies.registry import POLICIES
+from guard.promise import check_promise
 from guard.rowkey import model_key, row_keys
 from guard.rules import Choice, Rules
 from guard.secret import Secret
@@ -79,8 +80,14 @@ class Guard:
         apply_to: ApplyTo | None = None,
         secret: Secret | None = None,
         rules: Rules | None = None,
+        unguarded: bool = False,
     ) -> "Guard":
-        """Return the guard as a bundle says, or as is said here instead; ConfigError names what does not fit."""
+        """Return the guard as a bundle says, or as is said here instead; ConfigError names what does not fit.
+
+        BundleError for a bundle whose threshold is of too few images for what it promises, unless `unguarded`.
+        """
+        if not unguarded:
+            check_promise(manifest, called=f"the bundle of {manifest.name!r}", way_out="take it all the same: unguarded=True")
         own = policy is None
         name = manifest.policy.name if policy is None else policy
         given = {**(manifest.policy.options if own else {}), **(options or {})}

@@ -28,11 +28,14 @@ def export(
     storage_uri: Annotated[
         str | None, typer.Option(help="Where KServe will fetch the repository: pvc://VOLUME/PATH, s3://..., gs://...")
     ] = None,
+    unguarded: Annotated[
+        bool, typer.Option("--unguarded", help="Write bundles whose threshold is of too few images as well.", show_default=False)
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a bundle as a model of Triton's, MLServer's or KServe's repository."""
     from knockguard.exporting import ExportOptions, export_bundle
 
-    options = ExportOptions(bundle, server, out, expose_scores, guarded, max_batch_rows, storage_uri, force)
+    options = ExportOptions(bundle, server, out, expose_scores, guarded, max_batch_rows, storage_uri, force, unguarded)
     export_bundle(options, as_json=json)

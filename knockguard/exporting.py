@@ -11,6 +11,7 @@ from exporters.repository import WARNING
 from exporters.triton import write_triton
 from guard.bundle import Bundle, load_bundle
 from guard.errors import ConfigError
+from guard.promise import check_promise
 from guard.registry import nearest
 from knockguard.console import note, out, warn
 
@@ -35,16 +36,19 @@ class ExportOptions:
     max_batch_rows: int | None
     storage_uri: str | None
     force: bool
+    unguarded: bool = False
 
 
 def export_bundle(options: ExportOptions, *, as_json: bool) -> None:
     """Write `<out>/<model's name>/` whole or not at all, and print its files.
 
     ConfigError for a server that nobody knows, or an option that is another's; ExportError if the folder exists; BundleError if
-    the bundle is no good.
+    the bundle is no good, or its threshold is of too few images for what it promises.
     """
     server = _server(options)
     bundle = load_bundle(options.bundle)
+    if not options.unguarded:
+        check_promise(bundle.manifest, called=str(options.bundle), way_out="write it all the same: --unguarded")
     folder = _write(server, bundle, options)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:

@@ -45,6 +45,7 @@ class RuntimeSettings:
     secret_file: Path | None = None
     provider: str = "auto"
     max_rows: int = 256
+    unguarded: bool = False  # take a bundle whose threshold is of too few images as well
 
 
 class GuardedRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installed where types are checked
@@ -57,7 +58,12 @@ class GuardedRuntime(MLModel):  # type: ignore[misc]  # MLServer is not installe
         bundle = load_bundle(Path(await get_model_uri(self._settings)))
         secret = None if given.secret_file is None else Secret.read(given.secret_file)
         self._guard = Guard.of(
-            bundle.manifest, policy=given.policy, options=given.options, apply_to=given.apply_to, secret=secret
+            bundle.manifest,
+            policy=given.policy,
+            options=given.options,
+            apply_to=given.apply_to,
+            secret=secret,
+            unguarded=given.unguarded,
         )
         self._manifest, self._max_rows = bundle.manifest, given.max_rows
         self._backend = Embedded(bundle, provider=given.provider)

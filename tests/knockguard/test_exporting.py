@@ -1,6 +1,7 @@
 """`knockguard export`: what it writes, what its server makes of it, and a gateway in front that guards it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from peers import MLSERVER, mlserver_settings, python_of, running
 from tiny_bundle import rows_of, write_tiny
 from tritonclient.grpc import model_config_pb2
 
-from guard.bundle import load_bundle
+from guard.bundle import load_bundle, write_bundle
 from knockguard.gateway_process import gateway
 
 URI = ("--storage-uri", "pvc://models/tiny")
@@ -99,6 +100,19 @@ def test_bundle_that_is_none_and_folder_that_is_taken_are_refused(bundle: Path, 
     assert (taken.code, "or force to replace the model there" in taken.words) == (3, True)
     assert knockguard("export", bundle, *words, "--force").code == 0
     assert listing(tmp_path / "models") == {"tiny", "tiny/config.pbtxt", "tiny/3", "tiny/3/model.onnx"}
+
+
+def test_bundle_that_promises_what_it_cannot_keep_is_written_only_if_that_is_asked_for(
+    bundle: Path, tmp_path: Path, knockguard: InProcess
+) -> None:
+    whole = load_bundle(bundle)
+    [detector] = whole.manifest.detectors
+    few = detector.model_copy(update={"threshold": replace(detector.threshold, n=89)})
+    write_bundle(tmp_path / "few", manifest=whole.manifest.model_copy(update={"detectors": (few,)}), model=whole.model)
+    words = ("export", tmp_path / "few", "--for", "triton", "-o", tmp_path / "models")
+    refused = knockguard(*words)
+    assert (refused.code, "takes 90" in refused.words, (tmp_path / "models").exists()) == (3, True, False)
+    assert knockguard(*words, "--unguarded").code == 0
 
 
 def ask(address: str) -> np.ndarray:
