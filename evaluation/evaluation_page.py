@@ -12,13 +12,13 @@ from evaluation.evaluation_roc import rocs
 from evaluation.evaluation_words import AGAIN, BEST, CARE, DETECTORS, Block, Section, account, headline, tiles
 from guard.whole import write_whole
 
-PAGE, TEXT = "report.html", "report.md"
+PAGE = "report.html"
 
 
-def write_pages(evaluation: Evaluation, folder: Path) -> None:
-    """Write both, each whole or not at all."""
-    write_whole(folder / PAGE, page(evaluation).encode())
-    write_whole(folder / TEXT, markdown(evaluation).encode())
+def write_pages(evaluation: Evaluation, path: Path) -> None:
+    """Write the page at `path` and the Markdown beside it, each whole or not at all."""
+    write_whole(path, page(evaluation).encode())
+    write_whole(path.with_suffix(".md"), markdown(evaluation).encode())
 
 
 def markdown(evaluation: Evaluation, *, level: int = 1) -> str:

@@ -173,4 +173,4 @@ def write_results(results: Results, path: Path) -> None:
 
 def read_results(path: Path) -> Results:
     """Read a results.json, or the one in a folder; InvalidInputError says what is wrong with it."""
-    return read_document(Results, path, name=RESULTS, origin="`knockguard demo` and `knockguard attack` write one")
+    return read_document(Results, path, name=RESULTS, origin="`knockguard demo`, `attack` and `evaluate` write one")

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from evaluation.evaluation_page import write_pages
+from evaluation.evaluation_page import PAGE, write_pages
 from evaluation.evaluation_results import EVALUATION, Evaluation, write_evaluation
 from evaluation.evaluation_tables import table
 from evaluation.evaluation_words import headline
@@ -35,7 +35,7 @@ def evaluate_file(options: EvaluateOptions, executor: Executor = Executor.HERE, 
 
     evaluation = on_ray(experiment, options, told) if executor is Executor.RAY else Run(experiment, options).evaluation(told)
     told(evaluation)
-    write_pages(evaluation, options.out)
+    write_pages(evaluation, options.out / PAGE)
     if as_json:
         out.print_json(evaluation.model_dump_json())
     else:
