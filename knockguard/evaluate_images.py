@@ -50,13 +50,17 @@ class Images:
         return Pool(np.concatenate([own, outside]), groups)
 
 
+def n_pool(experiment: Experiment) -> int:
+    """Return how many images of the pool a thief may choose from, if it has as many."""
+    return experiment.pool.attack_images or max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
+
+
 def read_images(experiment: Experiment, victim: Victim, data: Path, *, seed: int, progress: Reporter) -> Images:
     """Read, divide and match; InvalidInputError if a set is missing or too small for its shares."""
     parts = own_images(victim, data, seed=seed)
     classes = parts["victim"].classes
     pools = load_pools(data, experiment.pool, seed=seed)
-    most = experiment.pool.attack_images or max(_N_POOL_LEAST, 2 * max(experiment.budgets, default=0))
-    parts["pool"] = pools.attack.sample(most, seed=seed)
+    parts["pool"] = pools.attack.sample(n_pool(experiment), seed=seed)
     fits = without(pools.detector, victim.own_kinds)
     if experiment.detectors or experiment.chain.matched:
         parts["out_fit"] = fits.sample(experiment.pool.n_fit, seed=seed)

@@ -21,7 +21,7 @@ from evaluation.experiment_file import Cell, Experiment, Victim
 from knockguard.console import Stages, note
 from knockguard.data_print import data_fingerprint
 from knockguard.evaluate_cells import Ground, ask, asking, copied, detector_key, n_clients
-from knockguard.evaluate_images import read_images
+from knockguard.evaluate_images import n_pool, read_images
 from knockguard.evaluate_serving import served
 from knockguard.evaluate_victim import Task
 from knockguard.spared import Spared
@@ -55,9 +55,8 @@ class Run:
         self._store = store = Store(options.out / KEPT, code_fingerprint(but=_TELLS_ONLY))
         # What victims are trained on hangs on less than what is done with them, so that other grids find them again.
         self._world = store.fingerprint(experiment.model_dump_json(include={"pool", "chain"}))
-        self._base = store.fingerprint(
-            experiment.model_dump_json(include={"pool", "chain", "target_fpr", "budgets", "detectors"})
-        )
+        settings = experiment.model_dump_json(include={"pool", "chain", "target_fpr", "detectors"})
+        self._base = store.fingerprint(settings, n_pool(experiment))  # not the budgets: a smaller one is a larger one's beginning
         pools = {name for name in (experiment.pool.set, experiment.pool.second) if name}
         self._images = {name: data_fingerprint(options.data, {name, *pools}) for name in {v.set for v in experiment.victims}}
         self._victim_store = Store(options.victims or store.folder, store.base)

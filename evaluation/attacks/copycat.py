@@ -10,8 +10,8 @@ from evaluation.attacks.knockoff import Knockoff
 class Copycat(Knockoff):
     """Ask about the pool's images in random order, as `knockoff` does, and believe labels only.
 
-    What tells the two apart is the adversary, so this attack's customary one is `labels-only`; one transfer set serves both,
-    and with the same adversary they are one attack. Source: Correia-Silva et al. 2018.
+    What tells the two apart is the adversary, so this attack's customary one is `labels-only`; with the same one they are one
+    attack. Source: Correia-Silva et al. 2018.
     """
 
     name: ClassVar[str] = "copycat"

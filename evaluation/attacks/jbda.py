@@ -62,11 +62,11 @@ class Jbda(Attack):
         before = turn.asked.first(level)
         copy = Sketch(epochs=self.epochs, least_steps=LEAST_STEPS).draw(before, seed=turn.seed)
         parents = slice(done - level, min(done - level + turn.n_next, level))
-        pixels = before.queries.pixels[parents]
-        if copy is None:  # no answer says anything: no direction is better than another
-            directions = turn.rng().choice(np.array([-1, 1], np.int16), size=pixels.shape)
-        else:
-            directions = _slopes(copy, pixels, before.answers[parents].argmax(axis=1))
+        pixels, answers = before.queries.pixels[parents], before.answers[parents]
+        # Where no answer says anything no direction is better than another.
+        directions = turn.rng().choice(np.array([-1, 1], np.int16), size=pixels.shape)
+        if copy is not None and (said := answers.sum(axis=1) > 0).any():
+            directions[said] = _slopes(copy, pixels[said], answers[said].argmax(axis=1))
         made = np.clip(pixels + self.levels * directions, 0, 255).astype(np.uint8)
         return Queries(made, np.full(len(made), SYNTHETIC, np.int64))
 

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.adversaries.base import Adversary
 from evaluation.adversaries.disguise import Disguise
+from evaluation.adversaries.labels_only import LabelsOnly
 from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.attacks.base import Pool, Turn
 from evaluation.attacks.jbda import Jbda
@@ -81,7 +82,8 @@ def test_any_two_of_them_together_hear_one_answer_for_each_query_chosen(name, be
     heard = both.heard(asked)
     assert len(asked) == 12 * both.n_copies
     assert len(heard) == 12
-    means = asked.answers.reshape(12, both.n_copies, 3).mean(axis=1)
+    answers = LabelsOnly().heard(asked).answers if believes == "labels-only" else asked.answers
+    means = answers.reshape(12, both.n_copies, 3).mean(axis=1)
     np.testing.assert_allclose(heard.answers, means, atol=1e-6)
 
 

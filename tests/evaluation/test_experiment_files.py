@@ -118,15 +118,17 @@ def test_cpu_file_splits_its_pool_by_class_matches_the_chain_and_trains_within_m
         assert max(experiment.budgets) * surrogate.training.epochs <= 100_000
 
 
-def test_seven_policies_meet_five_attacks_each_with_its_customary_adversary_and_knockoff_with_another() -> None:
+def test_seven_policies_meet_five_attacks_each_with_its_customary_adversary_and_some_with_another() -> None:
     experiment = read_experiment(ROOT / "cpu" / "attacks.toml")
-    assert (len(experiment.policies), len(experiment.attacks), len(list(experiment.cells()))) == (7, 5, 42)
+    assert (len(experiment.policies), len(experiment.attacks), len(list(experiment.cells()))) == (7, 5, 56)
     thieves = {(cell.attack.name, cell.adversary.name) for cell in experiment.cells()}
     assert thieves == {
         ("knockoff", "soft"),
         ("knockoff", "noise-corrected"),
         ("knockoff-adaptive", "soft"),
+        ("knockoff-adaptive", "labels-only"),
         ("activethief-kcenter", "soft"),
+        ("activethief-kcenter", "labels-only"),
         ("copycat", "labels-only"),
         ("jbda", "labels-only"),
     }

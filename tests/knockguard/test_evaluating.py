@@ -170,6 +170,18 @@ def test_another_grid_finds_the_trained_victim_and_measures_it_alike(carried_out
     assert [p.stat().st_mtime_ns for p in (folder / "victims").glob("victim-*.npz")] == [written]
 
 
+def test_grid_with_other_budgets_takes_over_what_is_the_same_in_both(
+    carried_out: tuple[bool, Evaluation], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "out", tmp_path / "out")
+    (folder / "fewer.toml").write_text(FILE.replace("[60, 150]", "[60]").replace(', "in-distribution"', ""))
+    whole, fewer = carry_out(folder, str(tmp_path / "out"), "fewer.toml")
+    assert whole
+    assert "4 of 4 cells were finished before" in capsys.readouterr().err
+    both = {cell.id: cell for cell in carried_out[1].cells}
+    assert [cell.model_dump() for cell in fewer.cells] == [both[cell.id].model_dump() for cell in fewer.cells]
+
+
 def test_mistake_in_a_file_is_told_before_anything_is_trained(folder: Path, tmp_path: Path, knockguard: InProcess) -> None:
     (tmp_path / "bad.toml").write_text(FILE.replace('"shuffle"', '"shufle"'))
     done = knockguard("evaluate", tmp_path / "bad.toml", "--data", folder / "data", "-o", tmp_path / "out")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knockguard.store import Store, code_fingerprint
+from knockguard.store import Store, code_fingerprint, only_tells
 
 
 def test_stage_is_reused_until_its_inputs_or_our_code_change(tmp_path: Path) -> None:
@@ -53,3 +53,19 @@ def test_what_is_stale_goes_when_the_stage_is_done_again(tmp_path: Path) -> None
 def test_code_fingerprint_is_a_hash_of_our_files() -> None:
     assert code_fingerprint() == code_fingerprint()
     assert len(bytes.fromhex(code_fingerprint())) == 32
+
+
+@pytest.mark.parametrize(
+    ("room", "stem", "passed_over"),
+    [
+        ("knockguard", "cli", True),
+        ("knockguard", "cli_options", True),
+        ("evaluation", "report_table", True),
+        ("evaluation", "paging", False),
+        ("grpc_api", "client", False),
+        ("grpc_api", "cli", False),
+        ("guard", "report", False),
+    ],
+)
+def test_only_what_tells_of_results_is_passed_over(room: str, stem: str, passed_over: bool) -> None:
+    assert only_tells(room, stem, ("cli", "report", "page")) is passed_over

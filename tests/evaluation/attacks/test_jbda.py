@@ -53,6 +53,17 @@ def test_asks_the_same_whatever_the_size_of_a_turn():
     np.testing.assert_array_equal(one, seven)
 
 
+def test_refused_answer_gives_no_direction_towards_the_first_class():
+    """Its row is of zeros, whose largest entry would be the first."""
+    pool = Pool(np.full((8, 8, 8, 3), 128, np.uint8))
+    seeds = Jbda(n_seeds=4, levels=10).next_queries(Turn(pool, nothing_asked(side=(8, 8), n_classes=2), 4, 1))
+    told = np.array([[0, 1], [1, 0], [0, 0], [0, 0]], np.float32)
+    asked = nothing_asked(side=(8, 8), n_classes=2).joined(seeds, told)
+    steps = Jbda(n_seeds=4, levels=10).next_queries(Turn(pool, asked, 4, 1)).pixels.astype(int) - 128
+    assert set(np.unique(steps[2:])) == {-10, 10}
+    assert not (steps[2] == steps[3]).all()  # the two images are one, and so would be their steps towards a class
+
+
 def test_steps_go_towards_what_the_copy_holds_for_the_label():
     """A copy that takes red for class 1: more red for images answered 1, less for those answered 0, and nothing else."""
 
