@@ -24,7 +24,7 @@ from evaluation.results import RESULTS, PolicyResult, Results, write_results
 from evaluation.surrogate import Student, copy_victim
 from evaluation.target import Target, answers, look_up
 from evaluation.training import Training, predict
-from evaluation.transfer import TransferSet
+from evaluation.transfer import TransferSet, nothing_asked
 from grpc_api.client import GuardClient
 from guard.errors import ConfigError
 from guard.settings import from_options
@@ -77,7 +77,7 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
     clients = [
         GuardClient(options.address, api_key=key) for key in _keys(options.api_key_file, adversary.name, n=adversary.n_clients)
     ]
-    _make_room(options)
+    _check_room(options)
 
     stages = Stages(n_stages=5)
     target = asyncio.run(_look_up(clients[0], options.model))
@@ -85,6 +85,7 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
         pool, classes = read_pool(options.pool, target, limit=options.limit, progress=progress)
         test, labels = read_labelled(options.test, target, limit=options.limit, progress=progress)
     campaign = Campaign(attack, adversary, pool, options.seed, options.out / TRANSFER_SET, options.address)
+    campaign.next_queries(nothing_asked(side=target.size, n_classes=target.n_classes))  # what the pool lacks is told here
     if (attack.needs_groups or attack.needs_inside) and classes:
         note(f"the pool's groups: {', '.join(f'{i} is {name}' for i, name in enumerate(classes))}")
     with stages.stage("measuring the victim"):
@@ -92,6 +93,8 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
         own = unguarded(options.bundle, target, test) if options.bundle else None
         victim = MeasuredVictim(served, own, labels)
         victim.check()
+        if options.force:
+            _forget(options.out)
         check_same(options.out / VICTIM, served)
     with stages.stage(f"asking {options.queries} times") as progress:
         stolen = asyncio.run(_ask(clients, target, campaign, Budget(options.queries), progress))
@@ -114,18 +117,21 @@ def architecture_name(name: str) -> str:
     return name
 
 
-def _make_room(options: AttackOptions) -> None:
-    """Make the folder; with --force what an attack left there goes."""
-    if options.force:
-        discard(options.out / TRANSFER_SET)
-        for name in (VICTIM, RESULTS):
-            (options.out / name).unlink(missing_ok=True)
-    elif (options.out / RESULTS).exists() and not options.resume:
+def _check_room(options: AttackOptions) -> None:
+    """Make the folder; ConfigError if it holds results, and nothing says what is to become of them."""
+    if (options.out / RESULTS).exists() and not (options.resume or options.force):
         raise ConfigError(
             f"{options.out / RESULTS} exists; give another folder, --resume to go on from its transfer set, "
             "or --force to ask anew"
         )
     options.out.mkdir(parents=True, exist_ok=True)
+
+
+def _forget(folder: Path) -> None:
+    """Remove what an attack left: it was paid for, so not before the next one is sure to ask."""
+    discard(folder / TRANSFER_SET)
+    for name in (VICTIM, RESULTS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _keys(path: Path | None, adversary: str, *, n: int) -> list[str | None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attack_scene import N_TEST, Scene
 from miniature import Done, InProcess, Miniature, call, discs, quiet, save, stripes
 
 from knockguard.gateway_process import RunningGateway, gateway
@@ -52,3 +53,19 @@ def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """One gateway for the tests that only ask; nobody else asks under the model's counters in between."""
     with gateway(bundle, log=tmp_path_factory.mktemp("running") / "log") as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def scene(bundle: Path, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("attacking")
+    test = save(discs(N_TEST, seed=20)[0], folder / "test", ("0", "1", "2"))
+    with gateway(bundle, log=folder / "log") as served:
+        yield Scene(served, miniature.outside, test)
+
+
+@pytest.fixture(scope="session")
+def attacked(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path, int]:
+    """Return how one attack ended, its folder, and how many rows it asked."""
+    out = tmp_path_factory.mktemp("attacked") / "attack"
+    before = scene.asked()
+    return call(*scene.words(out, "--json")), out, scene.asked() - before

@@ -3,54 +3,17 @@
 import json
 import shutil
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature import Done, InProcess, Miniature, call, discs, listing, save, stripes
+from attack_scene import ASKED, N_QUERIES, N_TEST, Scene
+from miniature import Done, InProcess, discs, listing, save, stripes
 from PIL import Image
 
 from evaluation.ledger import read_transfer_set
 from evaluation.results import read_results
-from knockguard.gateway_process import RunningGateway, gateway
-
-N_QUERIES, N_TEST = 64, 60
-ASKED = "knockguard_rows_total"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A gateway, the adversary's pool and the test images."""
-
-    gateway: RunningGateway
-    pool: Path
-    test: Path
-
-    def words(self, out: Path, *more: object, address: str = "") -> list[object]:
-        given = [address or self.gateway.address, "--pool", self.pool, "--test", self.test, "--model", "discs", "-o", out]
-        return ["attack", *given, "--queries", N_QUERIES, "--epochs", 2, *more]
-
-    def asked(self) -> int:
-        """Return how many rows the gateway has answered so far."""
-        return self.gateway.counter(ASKED)
-
-
-@pytest.fixture(scope="module")
-def scene(bundle: Path, miniature: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("attacking")
-    test = save(discs(N_TEST, seed=20)[0], folder / "test", ("0", "1", "2"))
-    with gateway(bundle, log=folder / "log") as running:
-        yield Scene(running, miniature.outside, test)
-
-
-@pytest.fixture(scope="module")
-def attacked(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path, int]:
-    """Return how one attack ended, its folder, and how many rows it asked."""
-    out = tmp_path_factory.mktemp("attacked") / "attack"
-    before = scene.asked()
-    return call(*scene.words(out, "--json")), out, scene.asked() - before
+from knockguard.gateway_process import gateway
 
 
 def test_attack_asks_its_budget_and_the_test_images_and_no_more(attacked: tuple[Done, Path, int]) -> None:
