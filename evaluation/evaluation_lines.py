@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from evaluation.evaluation_results import CellResult, Evaluation, Interval, Measures
+from guard.types import ApplyTo
 
 UNDEFENDED = "observe"
 
@@ -64,6 +65,18 @@ class Line:
     def flagged(self) -> tuple[int | None, int]:
         """How many queries of all seeds were flagged, None where nothing looked, and of how many."""
         return _total(c.n_flagged for c in self.cells), sum(c.n_asked for c in self.cells)
+
+    @property
+    def unharmed(self) -> float | None:
+        """How many queries of a seed came back as the victim answered them: (1 - TPR on the queries) x budget.
+
+        All of them where nobody's answers are changed; None where flags are unknown, or a policy on all rows leaves none.
+        """
+        flagged, n = self.flagged
+        name, _, rows = self.first.policy.partition("@")
+        if name == UNDEFENDED or rows == ApplyTo.NOBODY:
+            flagged = 0
+        return None if flagged is None or rows == ApplyTo.ALL else (n - flagged) / len(self.cells)
 
     @property
     def customers_flagged(self) -> tuple[int | None, int]:

@@ -1,6 +1,6 @@
-"""An evaluation's plots, as SVG: harm against utility, recovery by budget, and figure 1's answers by class."""
+"""An evaluation's plots, as SVG: harm against utility, recovery by budget and by what passed, figure 1's answers by class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, product
 from statistics import fmean
 
@@ -16,7 +16,7 @@ _MARKERS = "os^D"  # once the colours are used up
 def plots(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return (heading, svg) of each plot that the run has figures for."""
     made = [("Harm against utility", _frontier(evaluation)), ("What more queries buy", _budgets(evaluation))]
-    return [(heading, drawn) for heading, drawn in made if drawn is not None] + list(_figure1(evaluation))
+    return [(heading, drawn) for heading, drawn in made if drawn is not None] + [*_passed(evaluation), *_figure1(evaluation)]
 
 
 def _frontier(evaluation: Evaluation) -> str | None:
@@ -75,6 +75,37 @@ def _thief(line: Line) -> tuple[str, ...]:
     """Return what tells a line from others at the same budget."""
     c = line.first
     return c.victim, line.policy, c.surrogate, c.attack, c.adversary
+
+
+def _passed(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield for each victim (heading, svg) of recovery by how many queries were answered unharmed, a point a line.
+
+    Undefended all of them are, so those points say what as many harmless answers teach. Policies on all rows have no point.
+    """
+    victims: dict[str, dict[str, list[Line]]] = {}
+    for line in lines_of(evaluation):
+        if line.unharmed is not None:
+            victims.setdefault(line.first.victim, {}).setdefault(line.policy, []).append(line)
+    for name, policies in victims.items():
+        if policies.keys() - {UNDEFENDED}:
+            yield f"{name}: recovery by what passed", _points(policies)
+
+
+def _points(policies: Mapping[str, Sequence[Line]]) -> str:
+    with canvas(7.2, 3.4) as (figure, axes):
+        for (name, lines), (marker, colour) in zip(policies.items(), cycle(product(_MARKERS, _COLOURS)), strict=False):
+            marked = HARM if lines[0].first.policy == UNDEFENDED else colour
+            passed = [line.unharmed or 0.0 for line in lines]
+            axes.plot(passed, [line.recovery for line in lines], marker, color=marked, alpha=0.8, clip_on=False, label=name)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("queries answered unharmed: the budget less TPR × budget, the flagged ones")
+        axes.set_ylabel("recovery")
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+        return svg(figure, "Recovery by number of queries answered unharmed, by policy")
 
 
 def _figure1(evaluation: Evaluation) -> Iterator[tuple[str, str]]:

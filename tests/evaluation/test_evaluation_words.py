@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from evaluation.evaluation_lines import best
+from evaluation.evaluation_lines import best, lines_of
 from evaluation.evaluation_page import markdown, page
 from evaluation.evaluation_paper import beside
 from evaluation.evaluation_results import (
@@ -255,6 +255,27 @@ def test_nothing_at_all_is_said_to_be_nothing() -> None:
 def test_document_survives_its_file(tmp_path) -> None:
     write_evaluation(RUN, tmp_path / "results.json")
     assert read_evaluation(tmp_path) == RUN
+
+
+def test_recovery_is_plotted_by_what_passed_unharmed_a_point_a_line() -> None:
+    """Seeds are one point; undefended everything passes, and behind a policy on all rows nothing."""
+    more = cell("shuffle", 0.4, adversary="noise-corrected", seed=1, n_flagged=40)
+    run = evaluation(*RUN.cells, more, victims=(*RUN.victims, RUN.victims[0].model_copy(update={"seed": 1})))
+    passed = [(line.policy, line.unharmed) for line in lines_of(run) if line.first.budget == 100]
+    assert passed == [
+        ("observe", 100.0), ("observe", 100.0), ("label-only, to all", None),
+        ("shuffle (energy)", 40.0), ("shuffle (energy)", 50.0),
+    ]  # fmt: skip
+    svg = page(run).partition("V: recovery by what passed")[2].partition("</svg>")[0]
+    named = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert {"observe", "shuffle (energy)"} <= set(named)
+    assert not any("label-only" in text for text in named)
+    assert any("TPR × budget" in text for text in named)
+
+
+@pytest.mark.parametrize("cells", [(cell("observe", 0.9),), (cell("observe", 0.9), cell("shuffle", 0.2, n_flagged=None))])
+def test_nothing_is_plotted_by_what_passed_without_a_defence_or_without_flags(cells: tuple[CellResult, ...]) -> None:
+    assert "recovery by what passed" not in page(evaluation(*cells))
 
 
 def test_headline_table_stands_above_the_plots() -> None:

@@ -119,7 +119,7 @@ def test_report_stands_beside_the_paper(carried_out: tuple[bool, Evaluation], fo
     assert "Everything is small." in text
     assert "0.03x" in text
     page = (folder / "out" / "report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "https://" not in page
 
 
