@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from evaluation.detection import Measure, measure_above
+from evaluation.groups import ALONE, Groups, redraw
 from evaluation.lowlevel import statistics
 from evaluation.metrics import auroc
 from guard.errors import InvalidInputError
@@ -45,14 +46,15 @@ class Traces:
 
     inside: Mapping[str, Floats]
     outside: Mapping[str, Floats]
+    groups: Groups = ALONE
 
     @classmethod
-    def of(cls, inside: Pixels, outside: Pixels, *, seed: int) -> "Traces":
+    def of(cls, inside: Pixels, outside: Pixels, *, seed: int, groups: Groups = ALONE) -> "Traces":
         """Read (n, h, w, 3) in and (m, h, w, 3) out images of one size; InvalidInputError with fewer than 10 of either."""
-        return cls.of_statistics(statistics(inside), statistics(outside), seed=seed)
+        return cls.of_statistics(statistics(inside), statistics(outside), seed=seed, groups=groups)
 
     @classmethod
-    def of_statistics(cls, inside: Floats, outside: Floats, *, seed: int) -> "Traces":
+    def of_statistics(cls, inside: Floats, outside: Floats, *, seed: int, groups: Groups = ALONE) -> "Traces":
         """Return `of` from statistics (n, 15) and (m, 15), for whoever does not hold the images."""
         if min(len(inside), len(outside)) < FEWEST:
             raise InvalidInputError(
@@ -69,7 +71,7 @@ class Traces:
                 asked = [side[of == half] for side, of in zip(sides, halves, strict=True)]
                 found = read(known, unknown, np.concatenate(asked))
                 inner[name][halves[0] == half], outer[name][halves[1] == half] = np.split(found, [len(asked[0])])
-        return cls(inner, outer)
+        return cls(inner, outer, groups)
 
     @property
     def auroc(self) -> float:
@@ -88,7 +90,7 @@ class Traces:
     def measure(self, fpr: float, *, seed: int) -> Measure:
         """Return the figures at a threshold that flags at most a share `fpr` of these in images, each that of its best reader."""
         found = [
-            measure_above(self.inside[name], self.outside[name], threshold, seed=seed)
+            measure_above(self.inside[name], self.outside[name], threshold, seed=seed, groups=self.groups)
             for name, threshold in self._thresholds(fpr)
         ]
         rates, area = max(found, key=lambda m: m.tpr.value), max(found, key=lambda m: m.auroc)
@@ -98,14 +100,14 @@ class Traces:
     def margin(self, inside: Bools, outside: Bools, *, seed: int) -> Margin:
         """Return the margin of a detector that flags `inside` (n,) and `outside` (m,) of these images.
 
-        The baseline stands at the detector's own false-positive rate. The interval is the bootstrap's over both sides: with each
-        redraw the rate is counted, and the baseline's threshold read off, anew, since neither is known better than that.
+        The baseline stands at the detector's own false-positive rate. The interval is the bootstrap's over both sides, by groups:
+        with each redraw the rate is counted, and the baseline's threshold read off, anew, since neither is known better.
         """
         value = float(outside.mean() - self.flags(float(inside.mean())).mean())
         rng = np.random.default_rng(seed)
         draws = []
         for _ in range(_DRAWS):
-            i, o = (rng.integers(len(side), size=len(side)) for side in (inside, outside))
+            i, o = redraw(len(inside), self.groups.inside, rng), redraw(len(outside), self.groups.outside, rng)
             fpr = float(inside[i].mean())
             best = max((self.outside[name][o] > _threshold(self.inside[name][i], fpr)).mean() for name in self.inside)
             draws.append(outside[o].mean() - best)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.groups import ALONE, Groups, redraw
 from evaluation.metrics import auroc
 from guard.calibration import Threshold
 from guard.rate import Rate
@@ -16,7 +17,10 @@ _LEVELS = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One detector on one pool. Intervals are 95 %: Wilson's for rates, the bootstrap's (both sides redrawn) for the others."""
+    """One detector on one pool. Intervals are 95 %: Wilson's for rates, the bootstrap's (both sides redrawn) for the others.
+
+    Where images come in groups the intervals are over groups: another pool has other classes.
+    """
 
     tpr: Rate
     fpr: Rate
@@ -31,30 +35,35 @@ class Measure:
         return Rate(self.fpr.n - self.fpr.count, self.fpr.n)
 
 
-def measure(inside: Floats, outside: Floats, threshold: Threshold, *, seed: int) -> Measure:
+def measure(inside: Floats, outside: Floats, threshold: Threshold, *, seed: int, groups: Groups = ALONE) -> Measure:
     """Return what scores (n,) and (m,) say at a threshold; InvalidInputError if either side is empty."""
-    return measure_at(inside, outside, [threshold], seed=seed)[0]
+    return measure_at(inside, outside, [threshold], seed=seed, groups=groups)[0]
 
 
-def measure_at(inside: Floats, outside: Floats, thresholds: Sequence[Threshold], *, seed: int) -> list[Measure]:
+def measure_at(
+    inside: Floats, outside: Floats, thresholds: Sequence[Threshold], *, seed: int, groups: Groups = ALONE
+) -> list[Measure]:
     """Return a `measure` for each threshold; what hangs on none is computed once."""
-    return _measures(inside, outside, [(t.flags(inside), t.flags(outside)) for t in thresholds], seed=seed)
+    return _measures(inside, outside, [(t.flags(inside), t.flags(outside)) for t in thresholds], seed=seed, groups=groups)
 
 
-def measure_above(inside: Floats, outside: Floats, score: float, *, seed: int) -> Measure:
+def measure_above(inside: Floats, outside: Floats, score: float, *, seed: int, groups: Groups = ALONE) -> Measure:
     """Return a `measure` that flags what lies above a score, for what has no calibrated threshold."""
-    return _measures(inside, outside, [(inside > score, outside > score)], seed=seed)[0]
+    return _measures(inside, outside, [(inside > score, outside > score)], seed=seed, groups=groups)[0]
 
 
-def _measures(inside: Floats, outside: Floats, flags: Sequence[tuple[Bools, Bools]], *, seed: int) -> list[Measure]:
+def _measures(
+    inside: Floats, outside: Floats, flags: Sequence[tuple[Bools, Bools]], *, seed: int, groups: Groups
+) -> list[Measure]:
     rng = np.random.default_rng(seed)
-    draws = np.array([_free(_redraw(inside, rng), _redraw(outside, rng)) for _ in range(_DRAWS)])
+    sides = (inside, groups.inside), (outside, groups.outside)
+    draws = np.array([_free(*(scores[redraw(len(scores), of, rng)] for scores, of in sides)) for _ in range(_DRAWS)])
     low, high = np.percentile(draws, _LEVELS, axis=0)
     area, at_95 = _free(inside, outside)
     return [
         Measure(
-            tpr=Rate.of(out_flags),
-            fpr=Rate.of(in_flags),
+            tpr=Rate.of(out_flags, groups.outside),
+            fpr=Rate.of(in_flags, groups.inside),
             auroc=area,
             auroc_interval=(float(low[0]), float(high[0])),
             fpr_at_95=at_95,
@@ -69,7 +78,3 @@ def _free(inside: Floats, outside: Floats) -> tuple[float, float]:
     # The largest threshold that still flags 95 % of the out images.
     threshold = np.sort(outside)[int(np.floor(0.05 * len(outside)))]
     return area, float((inside >= threshold).mean())
-
-
-def _redraw(scores: Floats, rng: np.random.Generator) -> Floats:
-    return scores[rng.integers(len(scores), size=len(scores))]

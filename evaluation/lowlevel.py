@@ -13,11 +13,17 @@ from guard.types import Floats, Pixels
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BANDS = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)  # edges, in cycles a pixel; the last reaches into the corners
 _BLOCK = 8  # of JPEG
+_AT_ONCE = 256  # an image takes sixteen times its own memory, or 3 MB at 224 pixels
 _FLOOR = 1.0  # grey levels: below it a picture is flat, whatever the ratio says
 
 
 def statistics(pixels: Pixels) -> Floats:
     """Return (n, 15) float32: spectrum, its slopes, and traces, all of the grey image; none knows a colour or a place."""
+    parts = [_statistics(pixels[start : start + _AT_ONCE]) for start in range(0, len(pixels), _AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty((0, 15), np.float32)
+
+
+def _statistics(pixels: Pixels) -> Floats:
     grey = pixels.astype(np.float32) @ _LUMA
     spectrum = _spectrum(grey)
     return np.concatenate([spectrum, np.diff(spectrum, axis=1), _blockiness(grey), _residual(grey)], axis=1)

@@ -15,13 +15,14 @@ from evaluation.audit_words import markdown, passed, table, verdict
 from evaluation.baseline import FEWEST, Traces
 from evaluation.detection import Measure, measure
 from evaluation.distance import by_distance, distances
+from evaluation.groups import Groups
 from evaluation.matching import N_MATCH, Matching, Search
 from guard.benign import BENIGN, benign
 from guard.bundle import Bundle, load_bundle
 from guard.errors import ConfigError
 from guard.preprocess import image_size
 from guard.rate import Rate
-from guard.types import Floats, Pixels, Reporter
+from guard.types import Floats, Ints, Pixels, Reporter
 from guard.whole import write_whole
 from knockguard.audit_scoring import Scored, Scorer, zero
 from knockguard.audit_sources import ALL, Sources, pool_names
@@ -131,8 +132,9 @@ class _Auditor:
         inside, outside, out_plain = ins[ALL][first_in:], outs[ALL][first:], plain[ALL][first:]
         labels = source.labels[ALL][first:]
         in_scored, out_scored = self._score(inside), self._score(outside)
-        matched = self._measures(in_scored, out_scored)
-        unmatched = self._measures(self._in_plain.after(first_in), self._score(out_plain))
+        groups = Groups(outside=_classes(labels))
+        matched = self._measures(in_scored, out_scored, groups)
+        unmatched = self._measures(self._in_plain.after(first_in), self._score(out_plain), groups)
         excess = out_scored.excess[self._detector]
         self._in_matched.append(in_scored.excess[self._detector])
         self._outside.append(excess)
@@ -146,8 +148,8 @@ class _Auditor:
             chain=matching.describe(),
             unmatched=unmatched,
             matched=matched,
-            low_level_unmatched=self._beside(unmatched, self._plain[first_in:], out_plain),
-            low_level=self._beside(matched, inside, outside),
+            low_level_unmatched=self._beside(unmatched, self._plain[first_in:], out_plain, groups),
+            low_level=self._beside(matched, inside, outside, groups),
             worst_classes=_by_class(excess, labels)[:_N_CLASSES],
             distances=_distances(in_scored, out_scored, excess),
         )
@@ -175,17 +177,17 @@ class _Auditor:
         missed = tuple(example for _, example in sorted(self._missed, key=lambda item: item[0])[:_N_EXAMPLES])
         return found, Shown(np.concatenate(self._in_matched), tuple(self._outside), missed, self._hurt())
 
-    def _measures(self, inside: Scored, outside: Scored) -> dict[str, Measure]:
+    def _measures(self, inside: Scored, outside: Scored, groups: Groups) -> dict[str, Measure]:
         seed = self._options.seed
         return {
-            d.name: measure(inside.excess[d.name], outside.excess[d.name], zero(d.threshold), seed=seed)
+            d.name: measure(inside.excess[d.name], outside.excess[d.name], zero(d.threshold), seed=seed, groups=groups)
             for d in self._bundle.manifest.detectors
         }
 
-    def _beside(self, measures: dict[str, Measure], inside: Pixels, outside: Pixels) -> Measure:
+    def _beside(self, measures: dict[str, Measure], inside: Pixels, outside: Pixels, groups: Groups) -> Measure:
         """Return the baseline where it flags as many in images as the detector that decides."""
         seed = self._options.seed
-        return Traces.of(inside, outside, seed=seed).measure(measures[self._detector].fpr.value, seed=seed)
+        return Traces.of(inside, outside, seed=seed, groups=groups).measure(measures[self._detector].fpr.value, seed=seed)
 
     def _miss(self, pixels: Pixels, excess: Floats, labels: tuple[str | None, ...], pool: str) -> None:
         for i in np.argsort(excess, kind="stable")[:_N_EXAMPLES]:
@@ -202,6 +204,14 @@ class _Auditor:
 
 def _flagged(excess: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(~(excess <= 0))  # as a threshold flags: what is not a number is
+
+
+def _classes(labels: tuple[str | None, ...]) -> Ints | None:
+    """Return the number of each out image's class, since another pool has other classes; None where some are not known."""
+    if None in labels:
+        return None
+    found: Ints = np.unique(np.array(labels), return_inverse=True)[1].astype(np.int64)
+    return found if found.any() else None  # one class for all tells nothing
 
 
 def _by_class(excess: Floats, classes: tuple[str | None, ...]) -> tuple[tuple[str, Rate], ...]:

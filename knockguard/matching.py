@@ -53,21 +53,22 @@ def into_material(matching: Matching, inside: Source, outside: Source, *, seed: 
 
     A detector that has seen reduced images alone takes a sharp one of a customer for out, and the threshold that spares him then
     lets all others pass. Both sides are shown both ways, so that neither is told by its history.
-    Memory: three bytes a pixel of the model's own size for each image, twice for those that fit or calibrate. InvalidInputError
-    if an image cannot be decoded.
+    Memory: three bytes a pixel of the model's own size for each image, twice for those that fit or calibrate, and once more for
+    the out images that fit while they are put together. InvalidInputError if an image cannot be decoded.
     """
     n_in, n_out = sum(inside.counts().values()), sum(outside.counts().values())
     seeds = {"fit": seed, "calibration": seed + 2, "test": seed + 3}
     ins, plain = through(
         matching, inside, seeds, plain=("fit", "calibration"), progress=lambda done, _: progress(done, n_in + n_out)
     )
+    in_fit = np.concatenate([ins.pop("fit"), plain.pop("fit")])
     seeds = {"fit": seed + 1, "test": seed + 4}
     outs, out_plain = through(
         matching, outside, seeds, plain=("fit",), progress=lambda done, _: progress(n_in + done, n_in + n_out)
     )
     return Material(
-        in_fit=np.concatenate([ins["fit"], plain["fit"]]),
-        out_fit=np.concatenate([outs["fit"], out_plain["fit"]]),
+        in_fit=in_fit,
+        out_fit=np.concatenate([outs.pop("fit"), out_plain.pop("fit")]),
         calibration={"as_sent": plain["calibration"], "reencoded": ins["calibration"]},
         in_test=ins["test"],
         out_test=outs["test"],

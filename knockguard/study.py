@@ -116,7 +116,7 @@ class _Run:
         name = f"{victim.name}, seed {seed}"
         with stages.stage(f"{name}: images and the matched chain"):
             sides = load_sides(victim, self._options.data, seed=seed)
-            supported = self._supported(len(sides.calibration), name)
+            supported = self._supported(sides.calibration.n_groups, name)
             pools = load_pools(self._options.data, self._experiment.pool, seed=seed).without(victim.own_kinds)
             n_fit = self._experiment.pool.n_fit
             worlds = Worlds(sides, pools, self._experiment.chain, size=victim.size, n_fit=n_fit, seed=seed)
@@ -142,13 +142,16 @@ class _Run:
         )
 
     def _supported(self, n: int, name: str) -> tuple[float, ...]:
-        """Return the targets that n calibration images support; CalibrationError, before long work, if not the file's own."""
+        """Return the targets that n groups of calibration images support; CalibrationError, before long work, if not the file's.
+
+        Each group is one draw, however many images it has.
+        """
         check_supported(n, target_fpr=self._experiment.target_fpr, confidence=CONFIDENCE)
         asked = targets(self._experiment)
         found = tuple(target for target in asked if n >= smallest_n(target, CONFIDENCE))
         if len(found) < len(asked):
             needed = smallest_n(asked[0], CONFIDENCE)
-            note(f"{name}: {n} calibration images say nothing of a target of {asked[0]:.0%}, which takes {needed}")
+            note(f"{name}: {n} groups of calibration images say nothing of a target of {asked[0]:.0%}, which takes {needed}")
         return found
 
     def _scored(self, served: Served, worlds: Worlds, progress: Reporter) -> tuple[Scored, Scored]:

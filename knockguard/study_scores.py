@@ -72,7 +72,9 @@ class Scored:
 
         self.calibration, self.inside = scores(world.calibration), scores(world.in_test)
         self.outside = {pool: scores(pixels) for pool, pixels in world.out_tests.items()}
-        self.traces = {pool: Traces.of(world.in_test, pixels, seed=0) for pool, pixels in world.out_tests.items()}
+        self.traces = {
+            pool: Traces.of(world.in_test, pixels, seed=0, groups=world.groups[pool]) for pool, pixels in world.out_tests.items()
+        }
         self.kept = {pool: lookalikes(traces, seed=0) for pool, traces in self.traces.items()}
 
     def scores(self, pixels: Pixels) -> dict[str, Floats]:
@@ -106,23 +108,26 @@ class Scored:
         """Return every detector and the baseline on every pool at every target, each beside the baseline at its own rate."""
         rows = []
         for pool, traces in self.traces.items():
-            kept = self.kept[pool]
+            kept, groups = self.kept[pool], self.world.groups[pool]
             left = None
             if kept.sum() >= _LOOKALIKES:
-                left = Traces.of(self.world.in_test, self.world.out_tests[pool][kept], seed=seed)
+                left = Traces.of(self.world.in_test, self.world.out_tests[pool][kept], seed=seed, groups=groups.kept(kept))
             for target in targets:
-                found, alike = traces.measure(target, seed=seed), None if left is None else Rate.of(left.flags(target))
+                found, alike = (
+                    traces.measure(target, seed=seed),
+                    None if left is None else Rate.of(left.flags(target), left.groups.outside),
+                )
                 rows.append(Row(self.world.name, BASELINE, pool, target, found, found.tpr, Margin(0, 0, 0), alike, alike))
             for name in self.detectors:
                 outside = self.outside[pool][name]
                 thresholds = [self.threshold(name, target) for target in targets]
-                measures = measure_at(self.inside[name], outside, thresholds, seed=seed)
+                measures = measure_at(self.inside[name], outside, thresholds, seed=seed, groups=groups)
                 for target, threshold, found in zip(targets, thresholds, measures, strict=True):
                     flags, fpr = threshold.flags(outside), found.fpr.value
-                    base = Rate.of(traces.flags(fpr))
+                    base = Rate.of(traces.flags(fpr), groups.outside)
                     gap = traces.margin(threshold.flags(self.inside[name]), flags, seed=seed)
-                    alike = None if left is None else Rate.of(flags[kept])
-                    alike_base = None if left is None else Rate.of(left.flags(fpr))
+                    alike = None if left is None else Rate.of(flags[kept], left.groups.outside)
+                    alike_base = None if left is None else Rate.of(left.flags(fpr), left.groups.outside)
                     rows.append(Row(self.world.name, name, pool, target, found, base, gap, alike, alike_base))
         return rows
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from evaluation.detection_study import AS_THEY_COME, MATCHED
 from evaluation.experiment_file import ChainPlan
+from evaluation.groups import Groups
 from evaluation.matching import match_sets
 from evaluation.pools import OutPools
 from guard.chain import Chain
@@ -24,7 +25,7 @@ _HARSH = (40, 95)  # JPEG qualities of the varied chain
 @dataclass(frozen=True, slots=True)
 class World:
     """Pixels at the model's size, (n, h, w, 3) uint8; `classes` names each in image that fits, and `varied_*` are the
-    fitting images under many histories, if any."""
+    fitting images under many histories, if any. `groups` has, for each pool, what of the tests belongs together."""
 
     name: str
     in_fit: Pixels
@@ -35,6 +36,7 @@ class World:
     in_test: Pixels
     test_labels: Ints
     out_tests: Mapping[str, Pixels]
+    groups: Mapping[str, Groups]
     varied_in: Pixels | None
     varied_out: Pixels | None
 
@@ -53,6 +55,7 @@ class Worlds:
         named = {"near": pools.near, "far": pools.far, "second": pools.second}
         self._images = {"in_fit": self._in_fit.decoded(), "out_fit": out_fit.decoded()}
         self._images |= {"calibration": sides.calibration.decoded(), "in_test": sides.test.decoded()}
+        self._groups = {n: Groups(sides.test.shared_groups, p.shared_labels) for n, p in named.items() if p is not None}
         self._tests = {name: pool.decoded() for name, pool in named.items() if pool is not None and len(pool)}
         self._adversary = [] if sides.adversary is None else sides.adversary.sample(_N_ADVERSARY, seed=seed).decoded()
         self.matching = match_sets(self._in_fit, out_fit, plan, size=self._size, seed=seed)
@@ -116,6 +119,7 @@ class Worlds:
             made["in_test"],
             self._test.labels,
             tests,
+            self._groups,
             *varied,
         )
 

@@ -69,6 +69,21 @@ class ImageSet:
         """Images of each class, (k,) int64."""
         return np.bincount(self.labels[self.labels >= 0], minlength=self.n_classes).astype(np.int64)
 
+    @property
+    def n_groups(self) -> int:
+        """How many independent draws there are."""
+        return len(np.unique(self.groups))
+
+    @property
+    def shared_groups(self) -> Ints | None:
+        """The groups (n,), or None where each image is one of its own."""
+        return None if self.n_groups == len(self) else self.groups
+
+    @property
+    def shared_labels(self) -> Ints | None:
+        """The labels (n,), or None where some are not known."""
+        return None if (self.labels < 0).any() else self.labels
+
     # Images
 
     def image(self, index: int) -> Pixels:
