@@ -40,9 +40,7 @@ def page() -> str:
     lines = [INTRODUCTION]
     for name, title in VICTIMS.items():
         audits = {pool: json.loads((RESULTS / f"audit-{name}-{pool}.json").read_text(encoding="utf-8")) for pool in WITH}
-        lines += [f"## {title}", "", *of_pools(audits), "", *of_customers(audits), ""]
-        for pool, audit in audits.items():
-            lines += [f"The audit's own words, protected with {WITH[pool]}:", "", *(f"- {said}" for said in audit["verdict"]), ""]
+        lines += [f"## {title}", "", *of_pools(audits), *of_customers(audits)]
     return "\n".join([*lines, VERDICT]).rstrip() + "\n"
 
 

@@ -54,7 +54,8 @@ class Sources:
 
 def pool_names(paths: tuple[Path, ...]) -> list[str]:
     """Return a name of each pool: its last part, and as many before it as tell it from the others; ConfigError for a repeat."""
-    if repeated := [str(path) for i, path in enumerate(paths) if path in paths[:i]]:
+    whole = [path.resolve() for path in paths]
+    if repeated := [str(path) for i, path in enumerate(paths) if whole[i] in whole[:i]]:
         raise ConfigError(f"--pool {repeated[0]} is given twice; give each pool once")
     depth = next((d for d in range(1, 64) if len({path.parts[-d:] for path in paths}) == len(paths)), 64)
     return ["/".join(path.parts[-depth:]) for path in paths]

@@ -112,7 +112,7 @@ def protect_files(options: ProtectOptions, *, as_json: bool) -> None:
     with stages.stage("fitting, fusing, calibrating, testing") as progress:
         material = replace(material, seen=None if options.forget_images else _seen(inside, outside))
         protected = protect(victim, taps, material, plan, original=options.model, progress=progress)
-        baseline = measure_baseline(material, target_fpr=options.target_fpr)
+        baseline = measure_baseline(material, target_fpr=protected.measured[0].fpr.value)  # of the one that decides
         departure = distance_to_passed_over(options.model, taps, protected.model, material.shown(spec))
     protected.write(options.out, force=options.force)
 

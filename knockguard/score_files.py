@@ -83,6 +83,8 @@ def read_scores(source: Path, wanted: Wanted) -> Logged:
 
 def _rows(source: Path) -> Iterator[tuple[str, Row]]:
     readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": read_records}
+    if not source.exists():
+        raise InvalidInputError(f"there is no {source}; give a file of scores, or the folder of an audit log")
     paths = sorted(p for p in source.iterdir() if p.name.endswith((SUFFIX, OPEN_SUFFIX))) if source.is_dir() else [source]
     if not paths:
         raise InvalidInputError(f"{source} holds no .jsonl file")

@@ -195,6 +195,7 @@ def test_pools_of_one_name_are_told_apart_and_what_is_wrong_with_one_is_said_fir
     assert [pool["name"] for pool in json.loads(done.out)["pools"]] == ["a/test", "b/test"]
     for pools, said, code in (
         ([first, first], "test is given twice; give each pool once", 2),
+        ([first, first / ".." / "test"], "test is given twice; give each pool once", 2),
         ([first, tmp_path / "typo"], "typo", 3),
         ([first, inside], "60 of the 60 images", 3),
     ):
