@@ -56,7 +56,7 @@ def headline(evaluation: Evaluation) -> str:
         parts = [] if open_ is None else [f"{open_.recovery:.2f}x of its accuracy undefended"]
         if defended is not None:
             parts.append(f"{defended.recovery:.2f}x {'' if parts else 'of its accuracy '}behind {defended.policy}")
-        budget = max(line.first.budget for line in (open_, defended) if line is not None)
+        budget = max(line.first.n_asked for line in (open_, defended) if line is not None)
         told.append(f"With {budget:,} queries the best copier of {victim} recovers {', and '.join(parts)}.")
     if not told:
         told = [_detection(v) for v in evaluation.victims if v.detectors]
@@ -86,7 +86,13 @@ def account(evaluation: Evaluation) -> list[Section]:
         sections.append(Section(CARE, (_list(doubts),)))
     if evaluation.cells:
         sections.append(
-            Section(BEST, (_table(best_rows(evaluation)), Block("text", tuple(filter(None, (choice(evaluation), _NOTE))))))
+            Section(
+                BEST,
+                (
+                    _table(best_rows(evaluation)),
+                    Block("text", tuple(filter(None, (choice(evaluation), _limited(evaluation), _NOTE)))),
+                ),
+            )
         )
     if rows := beside(evaluation):
         head = ("victim", "quantity", "this run", "paper", "where")
@@ -115,6 +121,18 @@ def _list(lines: Iterable[str]) -> Block:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> Block:
     return Block("table", rows=tuple(rows))
+
+
+def _limited(evaluation: Evaluation) -> str:
+    """Return what one client may ask, nothing where that was not limited; files of older versions know no limits."""
+    match evaluation.settings.get("limits"):
+        case {"rows_per_client": int(rows)}:
+            return (
+                f"A client may ask about {rows:,} images and no more, so a thief with one identity asks so much of his budget, "
+                "and one with k identities k times as much."
+            )
+        case _:
+            return ""
 
 
 def _failed(evaluation: Evaluation) -> Iterator[str]:

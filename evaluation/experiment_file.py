@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from evaluation.attacks.registry import customary_adversary
+from evaluation.client_limits import ClientLimits
 from evaluation.optimiser import Optimiser, Weights
 from evaluation.pools import PoolChoice
 from guard.types import ApplyTo
@@ -174,16 +175,15 @@ class Cell:
     @property
     def id(self) -> str:
         """Return a name for files and logs; no other cell of the experiment has it."""
-        detector = self.detector.label if self.detector else "none"
-        parts = (self.victim.name, self.surrogate.name, detector, self.policy.label, self.attack.label, self.adversary.label)
-        return "/".join([*parts, f"b{self.budget}", f"s{self.seed}"])
+        who = (self.victim.name, self.surrogate.name, self.detector.label if self.detector else "none")
+        return "/".join([*who, self.policy.label, self.attack.label, self.adversary.label, f"b{self.budget}", f"s{self.seed}"])
 
 
 class Experiment(_Frozen):
     """The whole file. `figures` names the paper's table that a report prints beside, `differs` what is not the same there.
 
     `budgets` are queries, ascending. `target_fpr` is what thresholds are calibrated to. Without surrogates and budgets nothing is
-    stolen, and detectors alone are measured. Without `adversaries` each attack meets its customary one.
+    stolen, and detectors alone are measured. Without `adversaries` each attack meets its customary one. `limits` are clients'.
     """
 
     title: str
@@ -198,14 +198,14 @@ class Experiment(_Frozen):
     policies: Annotated[tuple[Answering, ...], Field(min_length=1)] = (Policy(name="observe"),)
     attacks: Annotated[tuple[Attacking, ...], Field(min_length=1)] = (Asking(name="knockoff"),)
     adversaries: tuple[Named, ...] = ()
+    limits: ClientLimits = ClientLimits()
     budgets: tuple[Count, ...] = ()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if not self.detectors and (
-            idle := [p.name for p in self.policies if p.apply_to is ApplyTo.FLAGGED and p.name != "observe"]
-        ):
+        idle = [p.name for p in self.policies if p.apply_to is ApplyTo.FLAGGED and p.name != "observe"]
+        if idle and not self.detectors:
             raise ValueError(
                 f"policy {idle[0]!r} answers flagged rows, and there is no detector to flag any; name one, or apply_to"
             )

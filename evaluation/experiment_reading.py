@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from evaluation.client_limits import ClientLimits
 from evaluation.datasets import DATASETS
 from evaluation.experiment_file import ChainPlan, Experiment, Policy, Shares, Surrogate, Training, Victim
 from evaluation.pools import PoolChoice
@@ -29,7 +30,7 @@ from guard.toml_file import read_toml
 
 _SHARED = {"victims": "victim", "surrogates": "surrogate"}
 _MAX_DEPTH = 8
-_MODELS: tuple[type[BaseModel], ...] = (Experiment, Victim, Surrogate, Training, Shares, Policy, ChainPlan)
+_MODELS: tuple[type[BaseModel], ...] = (Experiment, Victim, Surrogate, Training, Shares, Policy, ChainPlan, ClientLimits)
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -22,7 +22,7 @@ from knockguard.console import Stages, note
 from knockguard.data_print import data_fingerprint
 from knockguard.evaluate_cells import Ground, ask, asking, copied, detector_key, n_clients
 from knockguard.evaluate_images import n_pool, read_images
-from knockguard.evaluate_serving import served
+from knockguard.evaluate_serving import Clients, served
 from knockguard.evaluate_victim import Task
 from knockguard.spared import Spared
 from knockguard.store import Store, code_fingerprint
@@ -144,8 +144,9 @@ class Run:
         ground.bundle.write(folder, force=True)
         paths = {asking(c): self._transfer_set(ground, c) for c in cells}
         log = self._options.out / f"gateway-{first.victim.name}-s{first.seed}.log"
+        clients = Clients(n_clients(cells), self._experiment.limits)
         with stages.stage(f"{told}: asking") as progress, served(
-            folder, first.policy, n_clients=n_clients(cells), seed=first.seed, log=log
+            folder, first.policy, clients, seed=first.seed, log=log
         ) as endpoint:  # fmt: skip
             asked = ask(ground, cells, endpoint, paths, progress=progress)
         for cell in cells:
@@ -172,7 +173,8 @@ class Run:
 
     def _key(self, cell: Cell, *, asked: bool = False) -> str:
         """Return what a cell's result depends on, or its transfer set alone."""
-        parts: list[object] = [detector_key(cell.detector), cell.policy.label, asking(cell)]
+        limits = self._experiment.limits.model_dump_json()
+        parts: list[object] = [detector_key(cell.detector), cell.policy.label, limits, asking(cell)]
         if not asked:
             parts += [cell.surrogate.model_dump_json(), cell.adversary.label, cell.budget]
         return self._store.fingerprint(self._victim_key(self._base, cell.victim, cell.seed), *parts)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.adversaries.registry import ADVERSARIES
 from evaluation.experiment_file import Experiment
 from evaluation.experiment_names import check_names, problems
 from evaluation.experiment_reading import experiment_from, merged, read_experiment
@@ -137,6 +138,16 @@ def test_seven_policies_meet_five_attacks_each_with_its_customary_adversary_and_
         assert (policy.apply_to is ApplyTo.ALL) >= ("let the policy stand on all rows" in told), policy.name
 
 
+def test_quota_bites_until_there_are_identities_enough() -> None:
+    experiment = read_experiment(ROOT / "cpu" / "quota.toml")
+    asked = {}
+    for cell in experiment.cells():
+        adversary = ADVERSARIES.get(cell.adversary.name)(**cell.adversary.options)
+        asked[cell.adversary.label] = experiment.limits.queries(cell.budget, n_clients=adversary.n_clients)
+    assert asked == {"soft": 500, "sybil-identities=2": 1000, "sybil-identities=4": 2000}
+    assert small().limits.queries(100, n_clients=1) == 100
+
+
 def test_each_attack_meets_whom_it_names_else_whom_the_file_names_else_its_customary_adversary() -> None:
     def thieves(**changes: object) -> list[tuple[str, str]]:
         return [(cell.attack.name, cell.adversary.name) for cell in small(**changes).cells()]
@@ -254,6 +265,8 @@ def test_file_that_cannot_be_read_is_named(text: str, message: str, tmp_path: Pa
         ({"own_kinds": ["n02084071"]}, "by set"),
         ({"own_kinds": {"cifar": ["n02084071"]}}, "no dataset is called 'cifar'"),
         ({"own_kinds": {"cifar10": ["dog"]}}, "own_kinds"),
+        ({"limits": {"rows_per_clients": 5}}, "did you mean 'rows_per_client'"),
+        ({"limits": {"rows_per_client": 0}}, "rows_per_client"),
     ],
 )
 def test_mistake_is_named(changes: dict[str, object], message: str) -> None:
