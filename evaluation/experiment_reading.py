@@ -63,7 +63,8 @@ def _with_own_kinds(victims: list[Any], of_sets: Any) -> list[Any]:
         raise ConfigError("[own_kinds] must be a table: by set, the WordNet ids of what its classes are")
     for name in of_sets:
         DATASETS.get(name)  # a name that is none would be of no use, and nobody would hear of it
-    return [{"own_kinds": of_sets[v["set"]]} | v if isinstance(v, dict) and v.get("set") in of_sets else v for v in victims]
+    # Compared, not looked up: what a file calls a set may be a list, and is complained of when it is read as a victim.
+    return [{"own_kinds": of_sets[v["set"]]} | v if isinstance(v, dict) and v.get("set") in [*of_sets] else v for v in victims]
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from grpc_api.client import GuardClient
 from guard.errors import ConfigError, InvalidInputError
 from guard.types import Reporter
 
+TURN = 512  # queries
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -49,14 +51,10 @@ class Campaign:
     seed: int
     path: Path
     endpoint: str
-    turn: int = 512
+    turn: int = TURN
 
     def __post_init__(self) -> None:
-        if self.turn < self.adversary.n_copies:
-            raise ConfigError(
-                f"a turn of {self.turn} queries and an adversary that asks {self.adversary.n_copies} for one; "
-                "a turn must hold one image at least"
-            )
+        check_turn(self.adversary, self.turn)
 
     def facts(self, target: Target) -> dict[str, str]:
         """Return what the transfer set depends on, in words."""
@@ -76,6 +74,15 @@ class Campaign:
         """Return what a whole turn asks after these whole turns."""
         turn = Turn(self.pool, self.adversary.heard(asked), self.turn // self.adversary.n_copies, self.seed)
         return self.adversary.expand(self.attack.next_queries(turn))
+
+
+def check_turn(adversary: Adversary, turn: int = TURN) -> None:
+    """ConfigError if a turn does not hold all that the adversary asks for one image."""
+    if turn < adversary.n_copies:
+        raise ConfigError(
+            f"a turn of {turn} queries and an adversary that asks {adversary.n_copies} for one; "
+            "a turn must hold one image at least"
+        )
 
 
 async def replay(

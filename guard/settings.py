@@ -19,7 +19,11 @@ def explain(error: ValidationError, known: Mapping[str, Any] | None = None) -> s
     Values are shown except under names that may hold a secret; of a whole document or section, none is.
     """
     lines = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    within = {item["loc"][:n] for item in found for n in range(len(item["loc"]))}
+    for item in found:
+        if item["type"] == "too_short" and item["loc"] in within:
+            continue  # pydantic counts the good members; the bad ones are told
         where = ".".join(str(part) for part in item["loc"]) or "the document"
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"{where}: there is no such key{_nearest_key(item['loc'], known or {})}")

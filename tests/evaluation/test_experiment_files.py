@@ -4,11 +4,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from small_experiment import small
 
 from evaluation.adversaries.registry import ADVERSARIES
-from evaluation.experiment_file import Experiment
-from evaluation.experiment_names import check_names, problems
-from evaluation.experiment_reading import experiment_from, merged, read_experiment
+from evaluation.experiment_names import problems
+from evaluation.experiment_reading import read_experiment
 from evaluation.paper_figures import TABLES, figure
 from guard.errors import ConfigError
 from guard.policies.registry import POLICIES
@@ -19,21 +19,9 @@ FILES = sorted(ROOT.rglob("*.toml"))
 SHARED = ("base", "detection")
 WHOLE = [p for p in FILES if p.stem not in SHARED]
 
-NETWORK = {"architecture": "cnn-small", "training": {"epochs": 1}}
-SMALL = {
-    "title": "x",
-    "victim": {**NETWORK, "name": "V", "set": "cifar10", "size": 32},
-    "surrogate": {**NETWORK, "name": "S"},
-    "budgets": [100],
-}
-
 
 def label(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def small(**changes: object) -> Experiment:
-    return experiment_from(merged(SMALL, changes))
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=label)
@@ -159,37 +147,6 @@ def test_each_attack_meets_whom_it_names_else_whom_the_file_names_else_its_custo
     assert named == [("copycat", "averaging"), ("jbda", "sybil")]
 
 
-@pytest.mark.parametrize(
-    ("changes", "first", "second"),
-    [
-        ({"attacks": ["knockoff", "copycat"], "adversaries": ["soft"]}, "knockoff with soft", "copycat with soft"),
-        (
-            {"attacks": [{"name": "knockoff", "adversaries": ["soft", "labels-only"]}, "copycat"]},
-            "knockoff with labels-only",
-            "copycat with labels-only",
-        ),
-        (
-            {"attacks": ["mixture", {"name": "mixture", "options": {"share": 0.5}}]},
-            "mixture with soft",
-            "mixture-share=0.5 with soft",
-        ),
-        (
-            {"attacks": ["in-distribution", {"name": "mixture", "options": {"share": 1.0}}]},
-            "in-distribution with soft",
-            "mixture-share=1.0 with soft",
-        ),
-        (
-            {"adversaries": ["averaging", {"name": "averaging", "options": {"copies": 5}}]},
-            "knockoff with averaging",
-            "knockoff with averaging-copies=5",
-        ),
-    ],
-)
-def test_cells_that_would_be_equal_by_construction_are_refused(changes: dict[str, object], first: str, second: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{first}' and '{second}' .*leave one out"):
-        check_names(small(**changes), served=True)
-
-
 def test_recoveries_of_the_paper_are_the_ratios_of_its_accuracies() -> None:
     columns = {
         "table2": [("surrogate", "recovery"), ("surrogate_orekondy", "recovery_orekondy")],
@@ -267,6 +224,7 @@ def test_file_that_cannot_be_read_is_named(text: str, message: str, tmp_path: Pa
         ({"own_kinds": {"cifar10": ["dog"]}}, "own_kinds"),
         ({"limits": {"rows_per_clients": 5}}, "did you mean 'rows_per_client'"),
         ({"limits": {"rows_per_client": 0}}, "rows_per_client"),
+        ({"own_kinds": {"cifar10": []}, "victim": {"set": ["cifar10"]}}, "set: Input should be a valid string"),
     ],
 )
 def test_mistake_is_named(changes: dict[str, object], message: str) -> None:
@@ -279,26 +237,3 @@ def test_observe_stands_once_and_other_policies_with_every_detector() -> None:
     kinds = [(c.policy.name, c.detector.name if c.detector else None) for c in experiment.cells()]
     assert kinds == [("observe", "energy"), ("shuffle", "energy"), ("shuffle", "msp"), ("label-only", "energy")]
     assert experiment.policies[2].apply_to is ApplyTo.ALL
-
-
-def test_names_and_options_are_checked_together_with_the_nearest() -> None:
-    experiment = small(
-        victim={"set": "cifar-10"},
-        detectors=["enrgy"],
-        policies=[{"name": "top-k", "options": {"kk": 3}, "apply_to": "all"}],
-        attacks=["knockof"],
-        figures=["table22"],
-    )
-    with pytest.raises(ConfigError) as caught:
-        check_names(experiment, served=True)
-    for nearest in ("'cifar10'", "'energy'", "'k'", "'knockoff'", "'table2'"):
-        assert f"did you mean {nearest}" in str(caught.value)
-
-
-def test_detector_that_only_a_study_can_measure_is_refused_where_it_would_be_served() -> None:
-    experiment = small(detectors=[{"name": "odin", "options": {"temperature": 10}}])
-    check_names(experiment, served=False)
-    with pytest.raises(ConfigError, match=r"'odin' cannot be served: it needs the gradient at the input.*knockguard study"):
-        check_names(experiment, served=True)
-    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
-        check_names(small(detectors=[{"name": "odin", "options": {"temperatur": 10}}]), served=False)

@@ -22,7 +22,7 @@ detectors = ["linear-late"]
 target_fpr = 0.1
 budgets = [60, 150]
 policies = ["observe", "shuffle"]
-attacks = ["knockoff", "in-distribution"]
+attacks = ["knockoff", { name = "in-distribution", options = { inside = 99 } }]
 adversaries = ["soft", { name = "averaging", options = { copies = 3 } }]
 [pool]
 [[victims]]
@@ -31,7 +31,7 @@ set = "cifar10"
 architecture = "cnn-small"
 size = 24
 n_train = 800
-shares = { victim = 0.3, detector = 0.2, calibration = 0.5 }
+shares = { victim = 0.3, detector = 0.2, calibration = 0.4, adversary = 0.1 }
 training = { epochs = 10 }
 [[surrogates]]
 name = "S"
@@ -65,12 +65,12 @@ def find(evaluation: Evaluation, policy: str, adversary: str = "soft", budget: i
 
 
 def test_cells_that_cannot_be_are_named_and_take_no_other_with_them(carried_out: tuple[bool, Evaluation], folder: Path) -> None:
-    """The file gives no thief images of the victim's own kind, so in-distribution attacks fail, and they alone."""
+    """The pool has no class of the number that the in-distribution attack asks with, so it fails, and it alone."""
     whole, evaluation = carried_out
     assert not whole
     assert len(evaluation.cells) == len(evaluation.failures) == 8
-    assert all("/in-distribution/" in failure.id for failure in evaluation.failures)
-    assert all("[victim.shares] adversary" in failure.error for failure in evaluation.failures)
+    assert all("/in-distribution-inside=99/" in failure.id for failure in evaluation.failures)
+    assert all("no image of group 99" in failure.error for failure in evaluation.failures)
     assert "Traceback" in (folder / "out" / "failed.log").read_text()
 
 
@@ -87,7 +87,7 @@ def test_detectors_have_curves_that_their_own_thresholds_lie_on(carried_out: tup
 def test_division_is_of_the_images_that_are_used(carried_out: tuple[bool, Evaluation]) -> None:
     [victim] = carried_out[1].victims
     counts = victim.counts
-    assert counts["victim"] + counts["detector"] + counts["calibration"] == 800
+    assert counts["victim"] + counts["detector"] + counts["calibration"] + counts["adversary"] == 800
     assert 230 <= counts["victim"] == victim.n_train <= 250
     assert (victim.n_test, counts["test"]) == (150, 150)
 
@@ -174,7 +174,9 @@ def test_grid_with_other_budgets_takes_over_what_is_the_same_in_both(
     carried_out: tuple[bool, Evaluation], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "out", tmp_path / "out")
-    (folder / "fewer.toml").write_text(FILE.replace("[60, 150]", "[60]").replace(', "in-distribution"', ""))
+    (folder / "fewer.toml").write_text(
+        FILE.replace("[60, 150]", "[60]").replace(', { name = "in-distribution", options = { inside = 99 } }', "")
+    )
     whole, fewer = carry_out(folder, str(tmp_path / "out"), "fewer.toml")
     assert whole
     assert "4 of 4 cells were finished before" in capsys.readouterr().err
@@ -183,9 +185,9 @@ def test_grid_with_other_budgets_takes_over_what_is_the_same_in_both(
 
 
 def test_mistake_in_a_file_is_told_before_anything_is_trained(folder: Path, tmp_path: Path, knockguard: InProcess) -> None:
-    (tmp_path / "bad.toml").write_text(FILE.replace('"shuffle"', '"shufle"'))
+    (tmp_path / "bad.toml").write_text(FILE.replace('"shuffle"', '"shufle"').replace(", adversary = 0.1", ""))
     done = knockguard("evaluate", tmp_path / "bad.toml", "--data", folder / "data", "-o", tmp_path / "out")
-    assert (done.code, "did you mean 'shuffle'" in done.words) == (2, True)
+    assert (done.code, "did you mean 'shuffle'" in done.words, "give [victim.shares] adversary" in done.words) == (2, True, True)
     with pytest.raises(ConfigError, match="is no folder"):
         evaluate_file(EvaluateOptions(folder / "small.toml", tmp_path / "gone", tmp_path / "out", fresh=False), as_json=True)
     assert not (tmp_path / "out" / "results.json").exists()
