@@ -6,10 +6,15 @@ from typing import Annotated
 import typer
 
 from knockguard.cli_options import Json, Seed
+from knockguard.command_again import command_again
 from knockguard.places import writable_folder as _folder
+
+# What is to become of an earlier run makes no difference to this one, and where keys lie is nobody's business.
+_INSTEAD = {"resume": None, "force": None, "json": None, "api_key_file": "KEYS"}
 
 
 def attack(
+    context: typer.Context,
     address: Annotated[str, typer.Argument(help="host:port of a gateway, or of any V2 server.")],
     pool: Annotated[Path, typer.Option(help="The adversary's images: a folder or a .parquet file.")],
     test: Annotated[Path, typer.Option(help="Labelled images of the victim's kind, to measure the copy on.")],
@@ -49,6 +54,7 @@ def attack(
     from knockguard.attacking import AttackOptions, attack_endpoint
 
     options = AttackOptions(
+        command=command_again(context, _INSTEAD),
         address=address,
         pool=pool,
         test=test,

@@ -39,8 +39,9 @@ TRANSFER_SET, VICTIM = "transfer.npz", "victim.npz"
 
 @dataclass(frozen=True, slots=True)
 class AttackOptions:
-    """What `knockguard attack` was asked for; see its help."""
+    """What `knockguard attack` was asked for, see its help; `command` is what asks for it again."""
 
+    command: str
     address: str
     pool: Path
     test: Path
@@ -193,9 +194,9 @@ def _results(
     options: AttackOptions, victim: MeasuredVictim, copy: Floats, stolen: TransferSet, seconds: dict[str, float]
 ) -> Results:
     accuracy, copied = victim.accuracy, balanced_accuracy(copy, victim.labels)
-    settings = {k: _plain(v) for k, v in asdict(options).items() if k != "api_key_file"}
+    settings = {k: _plain(v) for k, v in asdict(options).items() if k not in ("command", "api_key_file")}
     return Results(
-        command=f"knockguard attack {options.address} --model {options.model} --queries {options.queries}",
+        command=options.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         victim=victim.result(),
         policies=(
