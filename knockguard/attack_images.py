@@ -12,6 +12,7 @@ from guard.errors import InvalidInputError
 from guard.images import Encoded, decode, read
 from guard.preprocess import framed
 from guard.types import Ints, Pixels, Reporter
+from knockguard.console import note
 
 
 def read_pool(source: Path, target: Target, *, limit: int, progress: Reporter) -> tuple[Pool, list[str]]:
@@ -38,6 +39,24 @@ def read_labelled(source: Path, target: Target, *, limit: int, progress: Reporte
     return pixels, np.array([index[str(n)] for n in names], np.int64)
 
 
+def left_apart(test: Pixels, labels: Ints, pool: Pool) -> tuple[Pixels, Ints]:
+    """Return the test images that the pool does not hold pixel for pixel, with their labels, and say how many it does.
+
+    A copy that was taught an image's answer is not measured by that image. InvalidInputError if a class has no other.
+    """
+    known = {_print(image) for image in pool.pixels}
+    apart = np.array([_print(image) not in known for image in test], np.bool_)
+    if n_shared := int((~apart).sum()):
+        told = f"{n_shared} of {len(test)} test images are in the pool too"
+        if bare := sorted(set(labels.tolist()) - set(labels[apart].tolist())):
+            raise InvalidInputError(
+                f"{told}, and class {bare[0]} has no other; a copy is measured on images that its thief cannot ask about: "
+                "take them out of --pool, or give other ones with --test"
+            )
+        note(f"{told}, and are left out of the test")
+    return test[apart], labels[apart]
+
+
 def _read(source: Path, target: Target, *, limit: int, progress: Reporter) -> tuple[Pixels, list[str | None]]:
     """Read twice, so that only what is kept is ever held: first for the smallest hashes, which are as good as a draw."""
     chosen = dict.fromkeys(nsmallest(limit, {_hash(item) for item in read(source)}), True)
@@ -49,6 +68,10 @@ def _read(source: Path, target: Target, *, limit: int, progress: Reporter) -> tu
             labels.append(item.label)
             progress(len(labels), len(pixels))
     return pixels, labels
+
+
+def _print(image: Pixels) -> bytes:
+    return sha256(image.tobytes()).digest()
 
 
 def _hash(item: Encoded) -> bytes:

@@ -29,7 +29,7 @@ from grpc_api.client import GuardClient
 from guard.errors import ConfigError
 from guard.settings import from_options
 from guard.types import Floats, Pixels, Reporter
-from knockguard.attack_images import read_labelled, read_pool
+from knockguard.attack_images import left_apart, read_labelled, read_pool
 from knockguard.attack_victim import MeasuredVictim, check_same, unguarded
 from knockguard.console import Stages, note, out, warn
 from knockguard.serving import parse_options
@@ -85,6 +85,7 @@ def attack_endpoint(options: AttackOptions, *, as_json: bool) -> None:
     with stages.stage("reading the pool and the test images") as progress:
         pool, classes = read_pool(options.pool, target, limit=options.limit, progress=progress)
         test, labels = read_labelled(options.test, target, limit=options.limit, progress=progress)
+    test, labels = left_apart(test, labels, pool)
     campaign = Campaign(attack, adversary, pool, options.seed, options.out / TRANSFER_SET, options.address)
     campaign.next_queries(nothing_asked(side=target.size, n_classes=target.n_classes))  # what the pool lacks is told here
     if (attack.needs_groups or attack.needs_inside) and classes:
