@@ -10,7 +10,8 @@
     name = "CIFAR10-RN34"
     set = "cifar10"
 
-Tables are merged key by key and lists are replaced whole, except `differs`, which is added to.
+Tables are merged key by key and lists are replaced whole, except `differs`, which is added to; last, where there are figures to
+differ from, by what the matched chain makes different.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from guard.toml_file import read_toml
 
 _SHARED = {"victims": "victim", "surrogates": "surrogate"}
 _MAX_DEPTH = 8
+_MATCHED = "Here both sides go through the matched chain: without it a detector reads size and JPEG history."
 _MODELS: tuple[type[BaseModel], ...] = (Experiment, Victim, Surrogate, Training, Shares, Policy, ChainPlan, ClientLimits)
 
 
@@ -53,9 +55,12 @@ def experiment_from(document: Mapping[str, Any]) -> Experiment:
         whole[plural] = [merged(shared, m) if isinstance(m, dict) else m for m in members or []]
     whole["victims"] = _with_own_kinds(whole["victims"], whole.pop("own_kinds", {}))
     try:
-        return Experiment.model_validate(whole)
+        experiment = Experiment.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(explain(error, dict.fromkeys(_keys()))) from None
+    if not (experiment.chain.matched and experiment.figures):
+        return experiment
+    return experiment.model_copy(update={"differs": (*experiment.differs, _MATCHED)})
 
 
 def _with_own_kinds(victims: list[Any], of_sets: Any) -> list[Any]:

@@ -170,6 +170,12 @@ def test_what_all_victims_share_is_written_once() -> None:
     assert (experiment.victims[1].training.epochs, experiment.victims[1].training.lr) == (1, 0.5)
 
 
+@pytest.mark.parametrize("matched", [True, False])
+def test_what_the_matched_chain_makes_different_is_told_where_it_stands(*, matched: bool) -> None:
+    told = small(figures=["table5"], differs=["a"], chain={"matched": matched}).differs
+    assert (told[0], len(told), "matched chain" in told[-1]) == ("a", 1 + matched, matched)
+
+
 def test_own_kinds_of_a_set_are_written_once() -> None:
     own = {"cifar10": ["n02084071"], "gtsrb": ["n06794110"]}
     experiment = small(own_kinds=own, victims=[{"name": "A"}, {"name": "B", "own_kinds": []}, {"name": "C", "set": "caltech101"}])
