@@ -81,17 +81,19 @@ def rate(found: Mapping[str, float]) -> str:
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
-VERDICT = """\\
+VERDICT = """\
 ## What it says
 
-- **GTSRB: no pool at hand is no obstacle.** Protected with `synthetic`, .85 to .89 of real photographs are flagged, and with real
-  ones .95 to .97: traffic signs are unlike anything that the generators draw. Half of either is a spectrum that the baseline reads.
-- **CIFAR10: `synthetic` finds no content**, and a real pool finds some in objects and in the second source, and none in animals that
-  the detector has not seen. Whose images show what public photographs show needs a real pool, and a victim with better features.
+- **GTSRB: no pool at hand is no obstacle.** Protected with `synthetic`, .85 to .89 of real photographs are flagged, and with
+  real ones .95 to .97: traffic signs are unlike anything that the generators draw. Half of either is a spectrum that the baseline
+  reads.
+- **CIFAR10: `synthetic` finds no content**, and a real pool finds some in objects and in the second source, and none in animals
+  that the detector has not seen. Whose images show what public photographs show needs a real pool, and a victim with better
+  features.
 - **The synthetic pool's own TPR says nothing of real images**, in either direction.
-- **Customers.** On CIFAR10 half the size and back is flagged twice as often as was promised. On GTSRB the promise of 5 % is missed
-  on matched images (.06 to .09): `protect` was given whole tracks, whose frames are no independent draws. Crops and grey images are
-  flagged most.
+- **Customers.** On CIFAR10 half the size and back is flagged twice as often as was promised. On GTSRB the promise of 5 % is
+  missed on matched images (.06 to .09): `protect` was given whole tracks, whose frames are no independent draws. Crops and grey
+  images are flagged most.
 """
 
 if __name__ == "__main__":

@@ -64,30 +64,33 @@ VERDICT = """\
 - **The filter was the trace.** Reducing both sides by one filter to one side is not enough: CIFAR10 was made with another
   filter than a later reduction by boxes uses, and the baseline reads the difference (.72 of out images against .15, see the
   trials). As images come, the baseline flags up to .98 of them, on Caltech101 far more than any detector.
-- **A weak baseline flatters.** Read by a plane alone, and at a stricter threshold than the detector's, these statistics flagged
-  .04 of GTSRB's near pool; boosted trees at the detector's own rate flag .44. What was printed as a margin of .90 is .44.
+- **A weak baseline flatters.** Read by a plane alone, and at a stricter threshold than the detector's, these statistics
+  flagged .04 of GTSRB's near pool; boosted trees at the detector's own rate flag .44. What was printed as a margin of .90 is
+  .44.
 - **CIFAR10: a small CNN's own features hold little to tell its images from other photographs.** For animals the margin may be
-  nothing, where the next pool has other animals (+.06, -.00 to +.10); for objects it is modest (+.18), short of .3, and stands on
-  lookalikes too, so it is content. Detectors that learn from in images alone (energy, MSP, Mahalanobis, k nearest neighbours,
-  ViM), and ODIN, do no better than the baseline, or worse.
+  nothing, where the next pool has other animals (+.06, -.00 to +.10); for objects it is modest (+.18), short of .3, and
+  stands on lookalikes too, so it is content. Detectors that learn from in images alone (energy, MSP, Mahalanobis, k nearest
+  neighbours, ViM), and ODIN, do no better than the baseline, or worse.
 - **GTSRB: traffic signs are another kind of picture.** Every pool is told from them at .85 and more, and the baseline tells
   half of it, whatever the chain: signs have a spectrum of their own, which is not file format and yet not what they show. A
-  thief who puts it on lowers the rate from .88 to .72, and one who puts on their colours to .62. Where the baseline sees nothing, on 58 lookalikes, .86 is flagged: that is
-  content. A margin of .95 is not to be had against such a baseline, which leaves .5.
+  thief who puts it on lowers the rate from .88 to .72, and one who puts on their colours to .62. Where the baseline sees
+  nothing, on 58 lookalikes, .86 is flagged: that is content. A margin of .95 is not to be had against such a baseline, which
+  leaves .5.
 - **Caltech101: next to nothing.** The victim is right in .59 of its images, and its features tell .12 more objects than the
   baseline does, animals and the second source hardly more. Photographs of objects are told from photographs of objects by who
   learned them.
 - **Stages.** On CIFAR10 and Caltech101 deeper stages tell more of content and read less of the resolution (.87 and .94 at the
   first stage, .69 and .68 at the last); on GTSRB all are alike. The codec is hardly read there (AUROC .50 to .57), on GTSRB a
-  little (.57 to .67). The shallow half adds .03 to .05 of margin (`linear` beside `linear-late`), on lookalikes as well; it also reads most of what a thief changes by resizing,
-  and for that the default leaves it out. `linear` and `two-sided` do better than the default on these sets, at a higher or the
-  same price; to make one the default for that would be a choice on these test images.
+  little (.57 to .67). The shallow half adds .03 to .05 of margin (`linear` beside `linear-late`), on lookalikes as well; it
+  also reads most of what a thief changes by resizing, and for that the default leaves it out. `linear` and `two-sided` do
+  better than the default on these sets, at a higher or the same price; to make one the default for that would be a choice on
+  these test images.
 - **Fitting under many histories did not pay:** margins fall, or stay on GTSRB, and honest sharp images are flagged more often
   on CIFAR10.
-- **Dressing up works.** Half an in image blended in leaves .11 of .27 on CIFAR10 and .56 of .88 on GTSRB, a frame of one .06 and
-  .52, half of the area .11 and .32. A search of 200 scores within eight grey levels leaves .04 and .16 (n = 100), and .06 and .25
-  for the same detector fitted otherwise, which was not searched. JPEG 40 takes nothing off the default on these two, and half the
-  size and back two thirds on Caltech101.
+- **Dressing up works.** Half an in image blended in leaves .11 of .27 on CIFAR10 and .56 of .88 on GTSRB, a frame of one .06
+  and .52, half of the area .11 and .32. A search of 200 scores within eight grey levels leaves .04 and .16 (n = 100), and .06
+  and .25 for the same detector fitted otherwise, which was not searched. JPEG 40 takes nothing off the default on these two,
+  and half the size and back two thirds on Caltech101.
 - **Customers:** on CIFAR10 images at half the size and back are flagged at .12 and crops at .09, where .05 was the target; on
   Caltech101 whatever is sharp at .07 to .10, since the victim's images come larger than the chain leaves them; on GTSRB crops
   at .07.
