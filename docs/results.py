@@ -46,33 +46,33 @@ takes labels first. Detectors learned from none of the victim's own kinds of ima
 VERDICT = """\
 ## What it says
 
-- **Copying works without anything shared.** Copier and victim start from fresh weights, and a few thousand photographs of other
-  things teach most of a classifier of ten classes and more than half of one of 43. The paper's victims without the copier's
-  weights (table 6: GTSRB-5L 0.59x, CIFAR10-9L 0.73x) lie in the same range, with twelve times the queries.
+- **Copying works without anything shared.** Copier and victim start from fresh weights, and a few thousand photographs of
+  other things teach most of a classifier of ten classes and more than half of one of 43. The paper's victims without the
+  copier's weights (table 6: GTSRB-5L 0.59x, CIFAR10-9L 0.73x) lie in the same range, with twelve times the queries.
 - **A policy is worth what it leaves to the thief who knows it.** Perturbations that keep the top label (`mad-argmax`,
-  `modelguard`) leave 0.06x to 0.22x to thieves who believe the vector, the best of anything measured on CIFAR10. One who takes the
-  label first, and lets k-center choose by labels, gets 0.59x behind these two, behind reverse sigmoid and behind `label-only`: the
-  same answers, the same copies. No policy that keeps the top label holds better than labels alone. Behind every policy that
-  answers at all somebody gets more than half of the victim with 2,000 queries.
+  `modelguard`) leave 0.06x to 0.22x to thieves who believe the vector, the best of anything measured on CIFAR10. One who
+  takes the label first, and lets k-center choose by labels, gets 0.59x behind these two, behind reverse sigmoid and behind
+  `label-only`: the same answers, the same copies. No policy that keeps the top label holds better than labels alone. Behind
+  every policy that answers at all somebody gets more than half of the victim with 2,000 queries.
 - **Table 5 is reproduced on GTSRB and not on CIFAR10**, in each of three trainings. The shuffle is worth what its detector is
-  worth. On GTSRB 85 to 90 % of the queries are flagged, nearly all where the victim began with ImageNet's weights, and the rest
-  do not make a copy: 0.10x each time. On CIFAR10 three of four pass, and what passes teaches nearly as much as everything would
-  (0.84x to 0.87x of 0.89x to 0.93x). Neither pre-trained weights nor the paper's kind of detector changes that: a frozen ImageNet
-  network flags 21 % of the queries where the default, which reads the victim's own stages, flags 30 %, and leaves 0.74x where
-  that leaves 0.78x (GTSRB: 88 % and 98 %, 0.07x and 0.04x).
+  worth. On GTSRB 85 to 90 % of the queries are flagged, nearly all where the victim began with ImageNet's weights, and the
+  rest do not make a copy: 0.10x each time. On CIFAR10 three of four pass, and what passes teaches nearly as much as
+  everything would (0.84x to 0.87x of 0.89x to 0.93x). Neither pre-trained weights nor the paper's kind of detector changes
+  that: a frozen ImageNet network flags 21 % of the queries where the default, which reads the victim's own stages, flags 30
+  %, and leaves 0.74x where that leaves 0.78x (GTSRB: 88 % and 98 %, 0.07x and 0.04x).
 - **Why not.** The paper's in and out images differ in size, crop and codec as well. `as-they-come` leaves the matched chain
   out, and the paper's table 5 is there: the detector flags 99.7 % of the queries, and the shuffle leaves 0.16x of 0.60x. But
   statistics that know nothing of content flag all of them, and a thief who reduces his images to 32 pixels and JPEG 75, as
   CIFAR10's were, is flagged in 19 % and recovers 0.74x. What was detected was file format.
-- **Below chance.** The paper's defended CIFAR10 copy is right in 2.9 % of ten classes, which is worse than guessing; ours stay
-  above chance, since some queries always pass.
+- **Below chance.** The paper's defended CIFAR10 copy is right in 2.9 % of ten classes, which is worse than guessing; ours
+  stay above chance, since some queries always pass.
 - **Table 7 is reproduced on both** but for CIFAR10's pre-trained victim, and on GTSRB more clearly than in the paper, where
   labels alone hardly cost a thief anything: of 43 classes some thousand labels say too little.
-- **Table 6 is reproduced for a copier with ImageNet's weights** and turned round for one without: each copier does best on the
-  victim that began as it did (CIFAR10 0.78x and 0.46x, 0.66x and 0.69x). **Table 2** is the undefended row of each run.
-- **What a thief makes of answers**, on both sets with Knockoff's queries: believing them is best, or within .02x of asking with
-  the victim's own codec and resolution. Correcting for noise and dropping suspicious answers pay nowhere, averaging spends five
-  queries on one answer. Several identities change nothing where nobody counts.
+- **Table 6 is reproduced for a copier with ImageNet's weights** and turned round for one without: each copier does best on
+  the victim that began as it did (CIFAR10 0.78x and 0.46x, 0.66x and 0.69x). **Table 2** is the undefended row of each run.
+- **What a thief makes of answers**, on both sets with Knockoff's queries: believing them is best, or within .02x of asking
+  with the victim's own codec and resolution. Correcting for noise and dropping suspicious answers pay nowhere, averaging
+  spends five queries on one answer. Several identities change nothing where nobody counts.
 - **Where somebody counts** (`quota`, 500 rows a client and no detector) an identity is what a thief buys queries with: one
   recovers 0.43x, two 0.53x, four 0.63x. A quota is worth what another identity costs.
 - **Attacks.** The two that choose by the answers do better than chance: behind the shuffle and behind labels k-center,
