@@ -79,9 +79,16 @@ def test_curve_survives_its_file_and_one_that_cannot_be_is_refused(tmp_path: Pat
         read_evaluation(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "gtsrb"])  # written before there were curves
-def test_file_of_an_older_version_is_told_without_curves(name: str) -> None:
-    run = read_evaluation(ROOT / "docs" / "results" / f"evaluation-{name}.json")
+@pytest.mark.parametrize("name", ["cifar10", "gtsrb"])
+def test_file_of_an_older_version_is_told_without_curves(name: str, tmp_path: Path) -> None:
+    document = json.loads((ROOT / "docs" / "results" / f"evaluation-{name}.json").read_text())
+    for victim in document["victims"]:
+        for row in (*victim["detectors"], victim["baseline"]):
+            del row["roc"]
+    for cell in document["cells"]:
+        del cell["told"], cell["chosen_by"]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    run = read_evaluation(tmp_path)
     assert all(d.roc == () for v in run.victims for d in v.measured)
     assert HEADING not in page(run)
     assert "TPR at FPR" not in markdown(run)
