@@ -40,8 +40,8 @@ detection results](results-detection.md).
 `seeds` are three trainings of victim, detector and copy, the first of which is `cifar10`'s and `gtsrb`'s; the rest is one seed
 each. In `adversaries` the attack is Knockoff's and the thief makes seven things of the answers; in `attacks` five attacks meet
 the thief that their papers gave them, Knockoff one who corrects for noise too, and those that choose by the answers one who
-takes labels first. Detectors learned from none of the victim's own kinds of image, and a thief may ask with them. `table6`, which has no
-detector, was run a day before the rest.
+takes labels first. Detectors learned from none of the victim's own kinds of image, and a thief may ask with them. `table6`,
+which has no detector, was run a day before the rest.
 """
 
 VERDICT = """\
