@@ -47,12 +47,12 @@ def page() -> str:
 def of_pools(audits: Mapping[str, Audit]) -> list[str]:
     """Return the table of pools: what each bundle flags, its own false-positive rate, and the baseline's share."""
     head = ("pool that is audited", "n", "protected with", "TPR", "FPR", "AUROC", "baseline's TPR", "content?")
-    return grid(head, sorted(_pools(audits), key=lambda row: list(dict.fromkeys(r[0] for r in _pools(audits))).index(row[0])))
+    return grid(head, list(_pools(audits)))
 
 
 def _pools(audits: Mapping[str, Audit]) -> Iterator[tuple[str, ...]]:
-    for made, audit in audits.items():
-        for pool in audit["pools"]:
+    for beside in zip(*(audit["pools"] for audit in audits.values()), strict=True):
+        for (made, audit), pool in zip(audits.items(), beside, strict=True):
             found = pool["matched"][audit["detector"]]
             low, high = found["auroc_interval"]
             yield (

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from evaluation.detection import Measure, measure_above
-from evaluation.groups import ALONE, Groups, redraw
+from evaluation.groups import ALONE, Groups, redrawing
 from evaluation.lowlevel import statistics
 from evaluation.metrics import auroc
 from guard.errors import InvalidInputError
@@ -105,9 +105,10 @@ class Traces:
         """
         value = float(outside.mean() - self.flags(float(inside.mean())).mean())
         rng = np.random.default_rng(seed)
+        in_rows, out_rows = redrawing(len(inside), self.groups.inside), redrawing(len(outside), self.groups.outside)
         draws = []
         for _ in range(_DRAWS):
-            i, o = redraw(len(inside), self.groups.inside, rng), redraw(len(outside), self.groups.outside, rng)
+            i, o = in_rows(rng), out_rows(rng)
             fpr = float(inside[i].mean())
             best = max((self.outside[name][o] > _threshold(self.inside[name][i], fpr)).mean() for name in self.inside)
             draws.append(outside[o].mean() - best)

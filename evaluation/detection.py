@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.groups import ALONE, Groups, redraw
+from evaluation.groups import ALONE, Groups, redrawing
 from evaluation.metrics import auroc
 from guard.calibration import Threshold
 from guard.rate import Rate
@@ -56,8 +56,8 @@ def _measures(
     inside: Floats, outside: Floats, flags: Sequence[tuple[Bools, Bools]], *, seed: int, groups: Groups
 ) -> list[Measure]:
     rng = np.random.default_rng(seed)
-    sides = (inside, groups.inside), (outside, groups.outside)
-    draws = np.array([_free(*(scores[redraw(len(scores), of, rng)] for scores, of in sides)) for _ in range(_DRAWS)])
+    in_rows, out_rows = redrawing(len(inside), groups.inside), redrawing(len(outside), groups.outside)
+    draws = np.array([_free(inside[in_rows(rng)], outside[out_rows(rng)]) for _ in range(_DRAWS)])
     low, high = np.percentile(draws, _LEVELS, axis=0)
     area, at_95 = _free(inside, outside)
     return [

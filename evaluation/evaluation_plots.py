@@ -1,6 +1,6 @@
 """An evaluation's plots, as SVG: harm against utility, recovery by budget and by what passed, figure 1's answers by class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, product
 from statistics import fmean
 
@@ -26,11 +26,10 @@ def _frontier(evaluation: Evaluation) -> str | None:
         return None
     one = len({line.first.victim for line in strongest}) == 1
     with canvas(7.2, 3.8) as (figure, axes):
-        for line, (marker, colour) in zip(strongest, cycle(product(_MARKERS, _COLOURS)), strict=False):
-            marked = HARM if line.first.policy == UNDEFENDED else colour
+        for line, (marker, colour) in zip(strongest, _marks(strongest), strict=True):
             utility = fmean(c.benign_accuracy for c in line.cells)
             name = line.policy if one else f"{line.first.victim}: {line.policy}"
-            axes.plot(utility, line.recovery, marker, color=marked, markersize=8, alpha=0.8, clip_on=False, label=name)
+            axes.plot(utility, line.recovery, marker, color=colour, markersize=8, alpha=0.8, clip_on=False, label=name)
         axes.set_xlabel("a customer's accuracy through the guard")
         axes.set_ylabel("recovery of the best adversary")
         axes.margins(x=0.1)
@@ -53,13 +52,13 @@ def _budgets(evaluation: Evaluation) -> str | None:
     if not curves:
         return None
     with canvas(7.2, 3.4) as (figure, axes):
-        for (name, lines), (marker, colour) in zip(curves.items(), cycle(product(_MARKERS, _COLOURS)), strict=False):
-            marked = HARM if lines[0].first.policy == UNDEFENDED else colour
+        marks = _marks(lines[0] for lines in curves.values())
+        for (name, lines), (marker, colour) in zip(curves.items(), marks, strict=True):
             axes.plot(
                 [x.first.n_asked for x in lines],
                 [x.recovery for x in lines],
                 marker=marker,
-                color=marked,
+                color=colour,
                 label=lines[0].policy if one else name,
             )
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -69,6 +68,12 @@ def _budgets(evaluation: Evaluation) -> str | None:
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         return svg(figure, "Recovery by number of queries")
+
+
+def _marks(lines: Iterable[Line]) -> Iterator[tuple[str, str]]:
+    """Yield a marker and a colour for each line's policy, the undefended one's of its own."""
+    for line, (marker, colour) in zip(lines, cycle(product(_MARKERS, _COLOURS)), strict=False):
+        yield marker, HARM if line.first.policy == UNDEFENDED else colour
 
 
 def _thief(line: Line) -> tuple[str, ...]:
@@ -93,10 +98,10 @@ def _passed(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 def _points(policies: Mapping[str, Sequence[Line]]) -> str:
     with canvas(7.2, 3.4) as (figure, axes):
-        for (name, lines), (marker, colour) in zip(policies.items(), cycle(product(_MARKERS, _COLOURS)), strict=False):
-            marked = HARM if lines[0].first.policy == UNDEFENDED else colour
+        marks = _marks(lines[0] for lines in policies.values())
+        for (name, lines), (marker, colour) in zip(policies.items(), marks, strict=True):
             passed = [line.unharmed or 0.0 for line in lines]
-            axes.plot(passed, [line.recovery for line in lines], marker, color=marked, alpha=0.8, clip_on=False, label=name)
+            axes.plot(passed, [line.recovery for line in lines], marker, color=colour, alpha=0.8, clip_on=False, label=name)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)

@@ -3,6 +3,7 @@
 Each is less than a case of its own. Rates are counted and sides redrawn by groups, or intervals would promise too much.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +26,11 @@ class Groups:
 ALONE = Groups()
 
 
-def redraw(n: int, groups: Ints | None, rng: np.random.Generator) -> Ints:
-    """Return the rows of a bootstrap draw: n of them, or those of as many whole groups as there are, some several times."""
+def redrawing(n: int, groups: Ints | None) -> Callable[[np.random.Generator], Ints]:
+    """Return what draws rows for a bootstrap: n of them, or those of as many whole groups as there are, some several times."""
     if groups is None:
-        return rng.integers(n, size=n)
+        return lambda rng: rng.integers(n, size=n)
     order = np.argsort(groups, kind="stable")
     _, starts = np.unique(groups[order], return_index=True)
     members = np.split(order, starts[1:])
-    return np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+    return lambda rng: np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])

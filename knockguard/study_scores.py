@@ -113,10 +113,8 @@ class Scored:
             if kept.sum() >= _LOOKALIKES:
                 left = Traces.of(self.world.in_test, self.world.out_tests[pool][kept], seed=seed, groups=groups.kept(kept))
             for target in targets:
-                found, alike = (
-                    traces.measure(target, seed=seed),
-                    None if left is None else Rate.of(left.flags(target), left.groups.outside),
-                )
+                found = traces.measure(target, seed=seed)
+                alike = None if left is None else Rate.of(left.flags(target), left.groups.outside)
                 rows.append(Row(self.world.name, BASELINE, pool, target, found, found.tpr, Margin(0, 0, 0), alike, alike))
             for name in self.detectors:
                 outside = self.outside[pool][name]

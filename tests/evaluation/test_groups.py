@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.baseline import Traces
 from evaluation.detection import Measure, measure
-from evaluation.groups import ALONE, Groups, redraw
+from evaluation.groups import ALONE, Groups, redrawing
 from guard.calibration import Threshold
 
 THRESHOLD = Threshold(1.645, 0.05, 0.99, 500, 0.03)
@@ -17,16 +17,16 @@ TRUTH = 1 - NormalDist(1.5, 1.25).cdf(1.645)  # a class lies around 1.5 by .75, 
 
 def test_draw_is_of_whole_groups() -> None:
     groups = np.array([3, 1, 3, 2, 1, 3])
-    rows = redraw(6, groups, np.random.default_rng(0))
+    rows = redrawing(6, groups)(np.random.default_rng(0))
     for name in (1, 2, 3):
         counts = np.bincount(rows, minlength=6)[groups == name]
         assert len(set(counts.tolist())) == 1
-    sizes = {len(redraw(6, groups, np.random.default_rng(seed))) for seed in range(20)}
+    sizes = {len(redrawing(6, groups)(np.random.default_rng(seed))) for seed in range(20)}
     assert len(sizes) > 1  # three groups of 1, 2 and 3
 
 
 def test_draw_without_groups_is_of_images() -> None:
-    rows = redraw(50, None, np.random.default_rng(0))
+    rows = redrawing(50, None)(np.random.default_rng(0))
     assert len(rows) == 50
     assert 20 < len(np.unique(rows)) < 45
 
